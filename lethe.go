@@ -1,0 +1,94 @@
+// Package lethe is an event store that can forget: an append-only, totally ordered, verifiable log for event-sourced
+// systems.
+//
+//	engine, err := sqlite.Open(ctx, "./data", nil)
+//	store, err := lethe.Open(ctx, engine, kms.None, nil)
+//	defer store.Close()
+//
+//	session := store.As(event.Actor{Kind: "employee", ID: "7"})
+//	res, err := session.Append(ctx, event.Stream("application", "1"), event.None,
+//		event.Draft{Type: "ApplicationRegistered", Data: []byte(`{"amount": 20000}`)})
+//
+//	for e, err := range session.Read(ctx, event.Stream("application", "1"), lethe.Range{}) { … }
+//	for e, err := range session.Query(ctx, lethe.Query{Filter: event.Filter{{Types: []string{"A"}}}}) { … }
+//	for e, err := range session.Subscribe(ctx, nil, event.Cursor{}) { … } // catch up, then live
+//
+// An append that returned without error is durable and every later read sees it. Errors are the sentinels of package
+// event (errors.Is) and carry a stable code (event.Code).
+package lethe
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/kms"
+	"github.com/lethe-es/lethe/log"
+	"github.com/lethe-es/lethe/storage"
+)
+
+// Options of a store; nil means the defaults.
+type Options struct {
+	Clock   event.Clock // nil: the machine's
+	Rand    io.Reader   // nil: crypto/rand
+	Batch   int         // most events in one commit; 0: 4096
+	Persons []string    // kinds whose ids name persons; needs a key service
+}
+
+// Store is an open event store. Safe for concurrent use.
+type Store struct {
+	engine storage.Store
+	log    *log.Log
+}
+
+// Open opens the store that engine keeps, with the key service keys. kms.None refuses to hold personal data.
+func Open(ctx context.Context, engine storage.Store, keys kms.KMS, o *Options) (*Store, error) {
+	if o == nil {
+		o = new(Options)
+	}
+	if keys == nil {
+		return nil, event.Invalid("no_kms", "open store: no key service is given").
+			Hint("pass kms.None for a store without personal data")
+	}
+	if len(o.Persons) > 0 {
+		return nil, event.Errorf(event.ErrUnsupported,
+			"open store: kind %s is declared personal, which this version cannot seal yet", o.Persons[0])
+	}
+	l, err := log.Open(ctx, engine, log.Options{Clock: o.Clock, Rand: o.Rand, Batch: o.Batch})
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return &Store{engine: engine, log: l}, nil
+}
+
+// Close closes the engine. Appends in progress are finished first.
+func (s *Store) Close() error { return s.engine.Close() }
+
+// As is a session in which actor acts: its appends carry the actor as issuer, unless a draft names one. The zero
+// Actor is nobody named.
+func (s *Store) As(actor event.Actor) *Session { return &Session{store: s, actor: actor} }
+
+// Head is the state of the log.
+func (s *Store) Head(ctx context.Context) (storage.Head, error) { return s.log.Head(ctx) }
+
+// Cursor is the cursor after position p.
+func (s *Store) Cursor(p event.Position) event.Cursor { return s.log.Cursor(p) }
+
+// Wait returns when the log has an event beyond after.
+func (s *Store) Wait(ctx context.Context, after event.Position) error { return s.log.Wait(ctx, after) }
+
+// Streams lists up to q.Limit streams, ordered by kind, then id.
+func (s *Store) Streams(ctx context.Context, q storage.StreamQuery) ([]storage.StreamState, error) {
+	return s.log.Streams(ctx, q)
+}
+
+// MaxAges are the limits set by Session.SetMaxAge, by kind.
+func (s *Store) MaxAges(ctx context.Context) (map[string]time.Duration, error) { return s.log.MaxAges(ctx) }
+
+// ImportKey is the key from which imports derive event ids, so that importing again adds nothing.
+func (s *Store) ImportKey() [32]byte { return storage.ImportKey(s.log.Identity().Secret) }
+
+// Cursors keeps the checkpoints of followers.
+func (s *Store) Cursors() storage.Cursors { return s.engine }

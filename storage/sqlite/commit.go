@@ -1,0 +1,214 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
+	"zombiezen.com/go/sqlite"
+)
+
+// Commit answers the probe, calls decide, and makes its batch durable or nothing.
+func (s *Store) Commit(ctx context.Context, p storage.Probe,
+	decide func(storage.Head, storage.Found) (storage.Batch, error),
+) (storage.Head, error) {
+	if err := ctx.Err(); err != nil {
+		return storage.Head{}, fmt.Errorf("commit: %w", err)
+	}
+	s.write.Lock()
+	defer s.write.Unlock()
+	if s.head.closed {
+		return storage.Head{}, errClosed()
+	}
+	if s.failed != nil {
+		return storage.Head{}, s.failed
+	}
+	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), streams: make(map[event.StreamID]*streamEntry)}
+	if err := t.run(p, decide); err != nil {
+		if t.merging {
+			s.index.abandonMerge()
+		}
+		if errors.Is(err, event.ErrFailed) {
+			s.failed = event.Errorf(event.ErrFailed, "write store: the disk failed an earlier write").
+				Hint("check the disk, then open the store again")
+		}
+		return storage.Head{}, err
+	}
+	s.publish(t.takeOver)
+	return cloneHead(s.head.head), nil
+}
+
+// commit is one transaction of the writer: what it adds to memory is kept apart until it is durable.
+type commit struct {
+	store *Store
+	c     *conn
+	head  storage.Head
+
+	streams map[event.StreamID]*streamEntry // as this commit leaves them
+	names   map[string]int64                // new in this commit
+	added   added                           // postings
+	flushed *segment                        // the run this commit wrote of the whole tail
+	merging bool                            // this commit went on with a merge
+	merged  *mergeResult                    // the merge this commit finished
+}
+
+func (t *commit) run(p storage.Probe, decide func(storage.Head, storage.Found) (storage.Batch, error)) error {
+	return t.c.transaction(func() error {
+		found, err := t.answer(p)
+		if err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		batch, err := decide(cloneHead(t.head), found)
+		if err != nil {
+			return err
+		}
+		if err := t.write(&batch); err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		return nil
+	})
+}
+
+// view is what the writer sees: no one changes the index meanwhile.
+func (s *Store) writerView() *view {
+	x := s.index
+	return &view{
+		c: s.writer, head: s.head.head.Position, indexed: x.indexed, segments: x.segments,
+		tail: func(key listKey) []posting { return x.tail[key] },
+	}
+}
+
+func (t *commit) answer(p storage.Probe) (storage.Found, error) {
+	found := storage.Found{
+		IDs: make([]storage.Existing, len(p.IDs)), Streams: make([]storage.StreamState, len(p.Streams)),
+		Hits: make([]event.Position, len(p.Conditions)),
+	}
+	for i, id := range p.IDs {
+		if err := t.existing(id, &found.IDs[i]); err != nil {
+			return found, err
+		}
+	}
+	for i, name := range p.Streams {
+		entry, err := t.stream(name)
+		if err != nil {
+			return found, err
+		}
+		found.Streams[i] = entry.state
+	}
+	for i := range p.Conditions {
+		var err error
+		if found.Hits[i], err = t.hit(&p.Conditions[i]); err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+func (t *commit) existing(id event.ID, out *storage.Existing) error {
+	return t.c.rows("SELECT position, stream, version, hashes FROM event WHERE id = ?", func(s *sqlite.Stmt) error {
+		var hashes [hashesBytes]byte
+		if s.ColumnBytes(3, hashes[:]) < hashesBytes {
+			return event.Errorf(event.ErrCorrupt, "read event %s: its row is damaged", id)
+		}
+		stream, err := t.store.names.stream(t.c, s.ColumnInt64(1))
+		*out = storage.Existing{
+			Position: event.Position(s.ColumnInt64(0)), Stream: stream, Version: event.Version(s.ColumnInt64(2)),
+			Request: [32]byte(hashes[32:]),
+		}
+		return err
+	}, id[:])
+}
+
+// hit is the first event that fails a condition.
+func (t *commit) hit(c *event.Condition) (event.Position, error) {
+	p, scan, err := t.store.plan(c.Filter)
+	if err != nil || c.After >= t.head.Position {
+		return 0, err
+	}
+	b := &pageBuilder{
+		store: t.store, ctx: context.Background(),
+		q:       storage.Query{Filter: c.Filter, From: uint64(c.After) + 1, Limit: 1},
+		reading: &reading{view: *t.store.writerView(), stream: make(map[event.StreamID]int64)},
+	}
+	for _, name := range p.streams() {
+		if name.IsZero() {
+			continue
+		}
+		entry, err := t.stream(name)
+		if err != nil {
+			return 0, err
+		}
+		b.reading.stream[name] = entry.id
+	}
+	for !b.page.Done && len(b.page.Records) == 0 {
+		if scan {
+			err = b.scan()
+		} else {
+			err = b.byPosition(p)
+		}
+		if err != nil {
+			return 0, err
+		}
+		b.q.From, b.looked = b.page.Scanned+1, 0
+	}
+	if len(b.page.Records) == 0 {
+		return 0, nil
+	}
+	return b.page.Records[0].Position, nil
+}
+
+// stream is this commit's own copy of what is known of a stream.
+func (t *commit) stream(name event.StreamID) (*streamEntry, error) {
+	if e := t.streams[name]; e != nil {
+		return e, nil
+	}
+	if known, ok := t.store.names.streams.Get(name); ok {
+		e := *known
+		t.streams[name] = &e
+		return &e, nil
+	}
+	e, err := streamRow(t.c, name)
+	if err != nil {
+		return nil, err
+	}
+	if e.id != 0 {
+		last, found, err := t.store.writerView().list(listKey{streamSpace, e.id}, anyRole).atOrBefore(t.head.Position)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			e.state.Version = event.Version(last.aux)
+		}
+	}
+	t.streams[name] = &e
+	return &e, nil
+}
+
+// takeOver makes a durable commit the state in memory; Store.publish calls it.
+func (t *commit) takeOver(head *storage.Head) {
+	s := t.store
+	*head = t.head
+	s.names.add(t.names)
+	for name, e := range t.streams {
+		if e.id != 0 {
+			s.names.streams.Add(name, e)
+			s.names.lastStream = max(s.names.lastStream, e.id)
+		}
+	}
+	x := s.index
+	if t.flushed != nil {
+		x.segments = append(slices.Clip(x.segments), *t.flushed)
+		x.tail, x.indexed = make(map[listKey][]posting), t.flushed.last
+	} else {
+		x.takeOver(&t.added)
+	}
+	if t.merged != nil {
+		x.replace(t.merged)
+	}
+	if x.merge == nil {
+		x.planMerge()
+	}
+}

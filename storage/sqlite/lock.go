@@ -1,0 +1,74 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/lethe-es/lethe/event"
+	"golang.org/x/sys/unix"
+)
+
+// lock holds the folder for this process. The kernel gives it up when the process ends, however it ends.
+type lock struct{ file *os.File }
+
+// holder is what the lock file says.
+type holder struct {
+	PID     int    `json:"pid"`
+	Address string `json:"address,omitempty"`
+}
+
+func acquire(dir, address string) (*lock, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock folder: %w", err)
+		}
+		return nil, held(f, dir)
+	}
+	l := &lock{file: f}
+	text, err := json.Marshal(holder{PID: os.Getpid(), Address: address})
+	if err == nil {
+		err = f.Truncate(0)
+	}
+	if err == nil {
+		_, err = f.WriteAt(append(text, '\n'), 0)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock folder: %w", err), l.release())
+	}
+	return l, nil
+}
+
+// held names who has the folder, and how to work with it all the same.
+func held(f *os.File, dir string) error {
+	var h holder
+	text, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err == nil {
+		err = json.Unmarshal(text, &h)
+	}
+	if err != nil || h.PID == 0 {
+		return event.Errorf(event.ErrHeld, "lock folder %s: another process holds it", dir).
+			Hint("stop that process first")
+	}
+	if h.Address == "" {
+		return event.Errorf(event.ErrHeld, "lock folder %s: process %d holds it", dir, h.PID).
+			Hint("wait until it ends, or stop it")
+	}
+	return event.Errorf(event.ErrHeld, "lock folder %s: process %d holds it", dir, h.PID).
+		Hint("use its server instead: --store %s", h.Address)
+}
+
+func (l *lock) release() error {
+	if l == nil {
+		return nil
+	}
+	return l.file.Close()
+}

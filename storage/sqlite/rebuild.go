@@ -1,0 +1,117 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
+	"zombiezen.com/go/sqlite"
+)
+
+// rebuildTail brings the index in memory to the head by a scan of the rows after the last segment. It runs when the
+// store opens, before anyone else uses it. What is more than a tail is written out on the way.
+func (s *Store) rebuildTail(ctx context.Context) error {
+	head := s.head.head.Position
+	for from := s.index.indexed + 1; from <= head; {
+		to := min(head, from+event.Position(s.flush)-1)
+		a, roles, err := s.postingsOf(ctx, from, to)
+		if err != nil {
+			return fmt.Errorf("rebuild index: %w", err)
+		}
+		if int(to-from)+1 < s.flush && len(roles) == 0 {
+			s.index.takeOver(&a)
+			return nil
+		}
+		if err := s.writeSegment(to, &a, roles); err != nil {
+			return fmt.Errorf("rebuild index: %w", err)
+		}
+		from = to + 1
+	}
+	s.index.planMerge()
+	return nil
+}
+
+// writeSegment writes postings up to a position as a segment, in a transaction of its own.
+func (s *Store) writeSegment(to event.Position, a *added, names map[string]int64) error {
+	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), names: names, added: *a}
+	t.head.Position = to
+	err := t.c.transaction(func() error {
+		if err := t.writeTail(); err != nil {
+			return err
+		}
+		return t.c.exec("UPDATE head SET indexed = ? WHERE one = 1", int64(to))
+	})
+	if err != nil {
+		return err
+	}
+	t.head.Position = s.head.head.Position
+	s.publish(t.takeOver)
+	return nil
+}
+
+// postingsOf computes the postings of stored rows. Roles that no name exists for yet cannot be: a commit stores them
+// with the event; they are returned all the same, so that nothing depends on it.
+func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (added, map[string]int64, error) {
+	t := &commit{store: s, c: s.writer}
+	b := &pageBuilder{store: s, ctx: ctx, q: storage.Query{Limit: s.flush}, reading: &reading{view: view{c: s.writer}}}
+	var terms []storage.Term
+	err := s.writer.rows(`SELECT `+rowColumns+` FROM event WHERE position BETWEEN ? AND ? ORDER BY position`,
+		func(row *sqlite.Stmt) error {
+			b.arena = b.arena[:0]
+			r, err := b.record(row)
+			if err != nil {
+				return err
+			}
+			e, err := r.Event()
+			if err != nil {
+				return err
+			}
+			terms = s.index.terms.Append(terms[:0], r.Stream, &e.Draft)
+			r.Terms = terms
+			return t.index(&r, row.ColumnInt64(2))
+		}, int64(from), int64(to))
+	return t.added, t.names, err
+}
+
+// Reindex drops the inverted index and builds it anew from the rows.
+func (s *Store) Reindex(ctx context.Context) error {
+	s.write.Lock()
+	defer s.write.Unlock()
+	if s.head.closed {
+		return errClosed()
+	}
+	if err := s.redeclare(s.head.head.Indexed); err != nil {
+		return fmt.Errorf("rebuild index: %w", err)
+	}
+	return s.rebuildTail(ctx)
+}
+
+// redeclare empties the index and sets which metadata keys it knows.
+func (s *Store) redeclare(keys []string) error {
+	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
+	for _, key := range keys {
+		if err := (&event.Draft{Type: "T", Metadata: map[string]string{key: ""}}).ValidateEnvelope(); err != nil {
+			return err
+		}
+	}
+	err := s.writer.transaction(func() error {
+		return errors.Join(
+			s.writer.exec("DELETE FROM segment"),
+			s.writer.exec("UPDATE head SET metadata = ?, indexed = 0 WHERE one = 1", marshalIndexed(keys)))
+	})
+	if err != nil {
+		return err
+	}
+	garbage, err := orphans(s.writer)
+	if err != nil {
+		return err
+	}
+	s.publish(func(h *storage.Head) {
+		h.Indexed = keys
+		s.index = &index{tail: make(map[listKey][]posting), terms: storage.NewTerms(h.Identity), garbage: garbage}
+	})
+	return nil
+}

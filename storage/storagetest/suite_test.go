@@ -1,0 +1,30 @@
+package storagetest_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lethe-es/lethe/storage/storagetest"
+)
+
+// Every sentence of the contract has a test that Run runs, and every test holds a sentence.
+func TestContractNamesEveryTest(t *testing.T) {
+	source, err := os.ReadFile("../storage.go")
+	if err != nil {
+		t.Fatalf("read contract: %v", err)
+	}
+	var tags []string
+	for _, tag := range regexp.MustCompile(`\[storagetest\.(\w+)\]`).FindAllSubmatch(source, -1) {
+		tags = append(tags, string(tag[1]))
+	}
+	slices.Sort(tags)
+	names := storagetest.Names()
+	slices.Sort(names)
+	if diff := cmp.Diff(slices.Compact(tags), names); diff != "" {
+		t.Errorf("tests named in the contract, and tests in the suite (-contract +suite):\n%s", diff)
+	}
+}
