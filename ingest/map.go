@@ -158,7 +158,7 @@ func (m *Map) readDelimiter(top section) error {
 	if m.format != formatCSV {
 		return mapErrorf(n.Line, "delimiter is for format csv")
 	}
-	if size == 0 || size != len(text) || c == utf8.RuneError || c == '"' || c == '\r' || c == '\n' {
+	if size == 0 || size != len(text) || c == utf8.RuneError || c == '"' || c == 0 || c == '\r' || c == '\n' {
 		return mapErrorf(n.Line, `delimiter must be one character, such as ";" or "\t" in double quotes`)
 	}
 	m.delimiter = c

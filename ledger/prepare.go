@@ -11,9 +11,8 @@ import (
 // Prepared is an open commitment that waits for the version. It holds hashes only: the slots may change or go.
 // The zero Prepared is the commitment of an event with no slot but its version, under the zero salt.
 type Prepared struct {
-	salt     Hash // of the version slot
-	levels   int
-	siblings [32]Hash // audit path of slot 0, from the leaf up; 32 levels outgrow any slice of slots
+	salt     Hash   // of the version slot
+	siblings []Hash // audit path of slot 0, from the leaf up
 }
 
 // Seal is the open commitment of the event as this version of its stream.
@@ -25,7 +24,7 @@ func (p *Prepared) Seal(version uint64) Hash {
 	b := appendSlotHead(stack[:0], p.salt, &s)
 	binary.BigEndian.PutUint32(b[len(b)-4:], uint32(len(value)))
 	h := sha256.Sum256(append(b, value[:]...))
-	for i := range p.levels {
+	for i := range p.siblings {
 		h = nodeHash(&h, &p.siblings[i])
 	}
 	return h
@@ -36,6 +35,7 @@ func (p *Prepared) Seal(version uint64) Hash {
 type Scratch struct {
 	buf    []byte
 	nodes  []Hash
+	paths  []Hash // room for the paths of many events, so that one allocation serves them
 	digest digest
 	inner  []byte // state of the digest after the inner pad of HMAC under the current seed
 	outer  []byte // and after the outer pad
@@ -53,8 +53,7 @@ const streamFrom = 1024
 
 // Prepare does all hashing of an open commitment that does not need the version: slots are all slots but the
 // version slot, in canonical order (see Canonical). Prepare(seed, slots, s).Seal(v) equals Root over
-// VersionSlot(v) and slots. With a scratch it allocates nothing once the scratch has grown; nil is allowed.
-// (The result is named because that saves a copy of 1 KiB.)
+// VersionSlot(v) and slots. With a scratch it allocates once for many events; nil is allowed.
 func Prepare(seed Hash, slots []Slot, scratch *Scratch) (p Prepared) {
 	if scratch == nil {
 		scratch = new(Scratch)
@@ -67,11 +66,24 @@ func Prepare(seed Hash, slots []Slot, scratch *Scratch) (p Prepared) {
 	}
 	scratch.nodes = nodes
 	// Slot i of the event is nodes[i-1]. The siblings of slot 0 cover the slots [1,2) [2,4) [4,8) … [2^k, n).
-	p.levels = bits.Len(uint(len(nodes)))
-	for level := range p.levels {
+	p.siblings = scratch.path(bits.Len(uint(len(nodes))))
+	for level := range p.siblings {
 		first := 1 << level
 		p.siblings[level] = fold(nodes[first-1 : min(2*first-1, len(nodes))])
 	}
+	return p
+}
+
+// pathsRoom is how many hashes are allocated at once for the paths of events to come.
+const pathsRoom = 256
+
+// path is room for n hashes that no other event shares.
+func (s *Scratch) path(n int) []Hash {
+	if len(s.paths) < n {
+		s.paths = make([]Hash, max(n, pathsRoom))
+	}
+	p := s.paths[:n:n]
+	s.paths = s.paths[n:]
 	return p
 }
 

@@ -71,7 +71,7 @@ func decide(requests []*prepared, p storage.Probe, head storage.Head, found stor
 		requests: requests, head: head, recorded: now, next: head.Position + 1, tree: t,
 		streams:  make(map[event.StreamID]*storage.StreamState, len(p.Streams)),
 		ids:      make(map[event.ID]storage.Existing, len(p.IDs)),
-		accepted: make(map[event.ID]*prepared),
+		accepted: make(map[event.ID]*prepared, len(requests)),
 	}
 	for i, s := range p.Streams {
 		d.streams[s] = &found.Streams[i]
@@ -81,7 +81,12 @@ func decide(requests []*prepared, p storage.Probe, head storage.Head, found stor
 			d.ids[id] = found.IDs[i]
 		}
 	}
-	d.batch.System = head.System
+	total := 0
+	for _, r := range requests {
+		total += len(r.entries)
+	}
+	d.batch.System, d.batch.Records = head.System, make([]storage.Record, 0, total)
+	d.events = make([]*event.Event, 0, total)
 	hits := found.Hits
 	for _, r := range requests {
 		r.err, r.result = nil, Result{}

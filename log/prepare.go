@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -58,9 +59,13 @@ type preparer struct {
 	scratches  sync.Pool // of *scratch
 }
 
+// scratch is memory that encoding reuses from event to event.
 type scratch struct {
 	ledger ledger.Scratch
 	slots  []ledger.Slot
+	values []byte
+	body   []byte
+	terms  []storage.Term
 }
 
 func newPreparer(id storage.Identity, clock event.Clock, rand io.Reader) *preparer {
@@ -166,7 +171,10 @@ func (p *preparer) identify(out *prepared) error {
 	if _, err := io.ReadFull(p.rand, seeds); err != nil {
 		return fmt.Errorf("append: read randomness: %w", err)
 	}
-	seen := make(map[event.ID]struct{}, len(out.entries))
+	var seen map[event.ID]struct{}
+	if len(out.entries) > 1 {
+		seen = make(map[event.ID]struct{}, len(out.entries))
+	}
 	for i := range out.entries {
 		e := &out.entries[i]
 		copy(e.seed[:], seeds[i*32:])
@@ -182,7 +190,9 @@ func (p *preparer) identify(out *prepared) error {
 		if _, ok := seen[e.event.ID]; ok {
 			return event.Invalid("repeated_id", "append: event id %s is given twice", e.event.ID)
 		}
-		seen[e.event.ID] = struct{}{}
+		if seen != nil {
+			seen[e.event.ID] = struct{}{}
+		}
 	}
 	return nil
 }
@@ -228,13 +238,15 @@ func (p *preparer) encode(e *entry, s *scratch) error {
 		return err
 	}
 	d.Canonical()
-	var err error
-	if s.slots, err = openSlots(s.slots[:0], e.event.Stream, d); err != nil {
+	slots, err := s.openSlots(e.event.Stream, d)
+	if err != nil {
 		return err
 	}
-	e.commitment = ledger.Prepare(e.seed, s.slots, &s.ledger)
-	e.body = event.AppendBody(make([]byte, 0, 256+len(d.Data)), d)
-	e.terms = p.terms.Append(make([]storage.Term, 0, 3+len(d.Relations)), e.event.Stream, d)
+	e.commitment = ledger.Prepare(e.seed, slots, &s.ledger)
+	s.body = event.AppendBody(s.body[:0], d)
+	e.body = slices.Clone(s.body)
+	s.terms = p.terms.Append(s.terms[:0], e.event.Stream, d)
+	e.terms = slices.Clone(s.terms)
 	return nil
 }
 

@@ -11,52 +11,73 @@ import (
 )
 
 // openSlots lists what the open commitment of an event holds, but for its version, in canonical order: by kind of
-// slot, then path. docs/format/commitment.md says what each value is.
-func openSlots(slots []ledger.Slot, s event.StreamID, d *event.Draft) ([]ledger.Slot, error) {
-	add := func(kind ledger.SlotKind, path string, value []byte) {
-		slots = append(slots, ledger.Slot{Kind: kind, Path: path, State: ledger.Value, Value: value})
-	}
-	add(ledger.KindStream, "", []byte(s.String()))
-	first := len(slots)
+// slot, then path. docs/format/commitment.md says what each value is. The slots are good until the next call.
+func (s *scratch) openSlots(stream event.StreamID, d *event.Draft) ([]ledger.Slot, error) {
+	s.slots, s.values = s.slots[:0], s.values[:0]
+	s.add(ledger.KindStream, "", stream.Kind, "/", stream.ID)
+	first := len(s.slots)
 	for i, r := range d.Relations {
-		add(ledger.KindRelation, relationPath(d.Relations, i), []byte(r.Kind+"/"+r.ID))
+		s.add(ledger.KindRelation, relationPath(d.Relations, i), r.Kind, "/", r.ID)
 	}
-	sortByPath(slots[first:])
+	sortByPath(s.slots[first:])
 	for _, k := range d.MetadataKeys() {
-		add(ledger.KindMetadata, k, []byte(d.Metadata[k]))
+		s.add(ledger.KindMetadata, k, d.Metadata[k])
 	}
-	first = len(slots)
+	first = len(s.slots)
 	err := event.Properties(d.Data, func(name string, value []byte) {
+		slot := ledger.Slot{Kind: ledger.KindProperty, Path: name, State: ledger.Value, Value: value}
 		if string(value) == "null" {
-			slots = append(slots, ledger.Slot{Kind: ledger.KindProperty, Path: name, State: ledger.Null})
-			return
+			slot.State, slot.Value = ledger.Null, nil
 		}
-		add(ledger.KindProperty, name, value)
+		s.slots = append(s.slots, slot)
 	})
 	if err != nil {
 		return nil, err
 	}
-	sortByPath(slots[first:])
+	sortByPath(s.slots[first:])
+	s.addRest(d)
+	return s.slots, nil
+}
+
+// addRest adds the slots of which an event has at most one, where it has them.
+func (s *scratch) addRest(d *event.Draft) {
 	if !d.OccurredAt.IsZero() {
-		add(ledger.KindOccurred, "", binary.BigEndian.AppendUint64(nil, uint64(event.Micros(d.OccurredAt))))
+		var micros [8]byte
+		binary.BigEndian.PutUint64(micros[:], uint64(event.Micros(d.OccurredAt)))
+		s.add(ledger.KindOccurred, "", string(micros[:]))
 	}
 	if d.Correlation != "" {
-		add(ledger.KindCorrelation, "", []byte(d.Correlation))
+		s.add(ledger.KindCorrelation, "", d.Correlation)
 	}
 	if !d.Causation.IsZero() {
-		add(ledger.KindCausation, "", d.Causation[:])
+		s.add(ledger.KindCausation, "", string(d.Causation[:]))
 	}
 	if d.Traceparent != "" {
-		add(ledger.KindTraceparent, "", []byte(d.Traceparent))
+		s.add(ledger.KindTraceparent, "", d.Traceparent)
 	}
 	if p := d.Producer; p != (event.Producer{}) {
-		add(ledger.KindProducer, "", appendPart(appendPart(appendPart(nil, p.Name), p.Version), p.Commit))
+		parts := appendPart(appendPart(appendPart(nil, p.Name), p.Version), p.Commit)
+		s.add(ledger.KindProducer, "", string(parts))
 	}
-	return slots, nil
+}
+
+// add adds a slot whose value is the parts joined.
+func (s *scratch) add(kind ledger.SlotKind, path string, parts ...string) {
+	start := len(s.values)
+	for _, part := range parts {
+		s.values = append(s.values, part...)
+	}
+	s.slots = append(s.slots,
+		ledger.Slot{Kind: kind, Path: path, State: ledger.Value, Value: s.values[start:len(s.values):len(s.values)]})
 }
 
 func sortByPath(slots []ledger.Slot) {
-	slices.SortFunc(slots, func(a, b ledger.Slot) int { return strings.Compare(a.Path, b.Path) })
+	for i := 1; i < len(slots); i++ {
+		if slots[i-1].Path > slots[i].Path {
+			slices.SortFunc(slots, func(a, b ledger.Slot) int { return strings.Compare(a.Path, b.Path) })
+			return
+		}
+	}
 }
 
 // relationPath is role/n, n counting the relations of one role in canonical order: a path of its own for each, so
@@ -65,6 +86,9 @@ func relationPath(relations []event.Relation, i int) string {
 	n := 0
 	for n < i && relations[i-n-1].Role == relations[i].Role {
 		n++
+	}
+	if n == 0 {
+		return relations[i].Role + "/0"
 	}
 	return relations[i].Role + "/" + strconv.Itoa(n)
 }

@@ -201,7 +201,7 @@ func (t *commit) takeOver(head *storage.Head) {
 	x := s.index
 	if t.flushed != nil {
 		x.segments = append(slices.Clip(x.segments), *t.flushed)
-		x.tail, x.indexed = make(map[listKey][]posting), t.flushed.last
+		x.tail, x.indexed = make(map[listKey][]posting, len(x.tail)), t.flushed.last
 	} else {
 		x.takeOver(&t.added)
 	}

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/lethe-es/lethe/event"
@@ -95,17 +94,28 @@ func (x *index) takeOver(a *added) {
 	}
 }
 
-// runOf is a run of the tail and, on top, what a batch adds.
+// runOf is a run of the tail and of what a batch adds.
 func (x *index) runOf(a *added) []chunk {
-	all := maps.Clone(x.tail) // appending to a clone's lists does not show in readers' views: they end earlier
+	batch := make(map[listKey][]posting, len(a.keys))
 	for i, key := range a.keys {
-		list := all[key]
-		all[key] = append(slices.Clip(list), a.postings[i])
+		batch[key] = append(batch[key], a.postings[i])
 	}
-	keys := slices.SortedFunc(maps.Keys(all), listKey.compare)
+	keys := make([]listKey, 0, len(x.tail)+len(batch))
+	for key := range x.tail {
+		keys = append(keys, key)
+	}
+	for key := range batch {
+		if _, ok := x.tail[key]; !ok {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, listKey.compare)
 	var c chunker
 	for _, key := range keys {
-		for _, p := range all[key] {
+		for _, p := range x.tail[key] {
+			c.add(key, p)
+		}
+		for _, p := range batch[key] {
 			c.add(key, p)
 		}
 	}

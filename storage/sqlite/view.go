@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/lethe-es/lethe/event"
-	"github.com/lethe-es/lethe/storage"
 )
 
 // plan is a filter translated into the lists that answer it. An empty plan means that only a scan can.

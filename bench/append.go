@@ -1,0 +1,148 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/log"
+)
+
+// AppendResult is how a store takes events in.
+type AppendResult struct {
+	Run
+	Machine
+	Latency                   // of one append, as its caller waits for it
+	Batch           int       `json:"batch"`
+	Condition       Condition `json:"condition"`
+	Streams         int       `json:"streams"`
+	PayloadBytes    int       `json:"payload_bytes"`
+	Relations       int       `json:"relations"`
+	Appends         uint64    `json:"appends"`
+	AppendsPer      float64   `json:"appends_per_second"`
+	Commits         uint64    `json:"commits"` // durable writes; callers who wait at the same time share one
+	EventsPerCommit float64   `json:"events_per_commit"`
+	Raw
+	RatioToRaw float64 `json:"ratio_to_raw"` // events_per_second / raw_events_per_second
+	Bytes      Bytes   `json:"bytes_per_event"`
+}
+
+// Append appends until o.Duration is over or o.Events are appended. Each client has streams of its own, so that no
+// append fails.
+func (b *Bench) Append(ctx context.Context, o Options) (*AppendResult, error) {
+	o = o.defaults()
+	o.Streams = max(o.Streams, o.Clients)
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	var result *AppendResult
+	err := b.with(ctx, func(t *target) error {
+		if err := b.mayAppend(ctx, t); err != nil {
+			return err
+		}
+		var err error
+		result, err = b.append(ctx, t, &o)
+		return err
+	})
+	return result, err
+}
+
+func (b *Bench) append(ctx context.Context, t *target, o *Options) (*AppendResult, error) {
+	before, err := t.engine.Sizes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m, err := b.appendAll(ctx, t, o)
+	if err != nil {
+		return nil, err
+	}
+	ctx = context.WithoutCancel(ctx) // what was measured is told, also when it was ended early
+	after, err := t.engine.Sizes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	commits := t.engine.commits.Load()
+	r := &AppendResult{
+		Run: m.run("append", o.Clients), Machine: machine(), Latency: m.latency.latency(), Batch: o.Batch,
+		Condition: o.Condition, Streams: o.Streams, PayloadBytes: o.Payload, Relations: o.Relations,
+		Appends: m.steps, AppendsPer: per(float64(m.steps), m.elapsed.Seconds()),
+		Commits: commits, EventsPerCommit: per(float64(m.events), float64(commits)),
+		Bytes: bytesPerEvent(before, after, m.events, o.Payload),
+	}
+	if m.events == 0 {
+		return r, nil
+	}
+	if r.Raw, err = b.raw(o.Duration, r.EventsPerCommit, r.Bytes.Total()); err != nil {
+		return nil, fmt.Errorf("measure raw writes: %w", err)
+	}
+	r.RatioToRaw = per(r.EventsPer, r.RawEventsPer)
+	return r, nil
+}
+
+// appendAll lets the clients append.
+func (b *Bench) appendAll(ctx context.Context, t *target, o *Options) (*measured, error) {
+	clients := make([]*appender, o.Clients)
+	for c := range clients {
+		clients[c] = newAppender(t, o, c)
+	}
+	var reserved atomic.Int64
+	r := &race{bench: b, phase: "append", clients: o.Clients, duration: o.Duration, total: o.Events}
+	r.step = func(ctx context.Context, c int) (int, error) {
+		if n := reserved.Add(int64(o.Batch)); o.Events > 0 && n-int64(o.Batch) >= int64(o.Events) {
+			return 0, errDone
+		}
+		return o.Batch, clients[c].append(ctx)
+	}
+	return r.run(ctx)
+}
+
+// appender is one client: it goes round its streams and knows where each stands.
+type appender struct {
+	t         *target
+	maker     *maker
+	condition Condition
+	streams   []state
+	next      int
+}
+
+type state struct {
+	name string
+	last log.Placed // its last event
+}
+
+func newAppender(t *target, o *Options, client int) *appender {
+	a := &appender{t: t, maker: newMaker(o, client), condition: o.Condition}
+	for n := client; n < o.Streams; n += o.Clients {
+		a.streams = append(a.streams, state{name: t.name(n)})
+	}
+	return a
+}
+
+func (a *appender) append(ctx context.Context) error {
+	s := &a.streams[a.next]
+	a.next = (a.next + 1) % len(a.streams)
+	drafts := a.maker.next(s.name)
+	write := log.Write{Stream: event.Stream(Kind, s.name), Expected: event.Any, Events: drafts}
+	var condition *event.Condition
+	switch a.condition {
+	case Version:
+		write.Expected = event.At(s.last.Version)
+	case Query:
+		condition = &event.Condition{Filter: about(s.name, drafts[0].Relations), After: max(s.last.Position, a.t.start)}
+	}
+	result, err := a.t.session.AppendAll(ctx, log.Request{Writes: []log.Write{write}, Condition: condition})
+	if err != nil {
+		return err
+	}
+	s.last = result.Events[len(result.Events)-1]
+	return nil
+}
+
+// about means the events about an entity: by the relation to it, or by its stream where events have no relations.
+func about(name string, relations []event.Relation) event.Filter {
+	if len(relations) == 0 {
+		return event.Filter{{Stream: event.Stream(Kind, name)}}
+	}
+	return event.Filter{{Relations: []event.Relation{{Role: "affected", Kind: "application", ID: name}}}}
+}

@@ -1,0 +1,168 @@
+// Package cli is the command line of Lethe: it turns arguments and configuration into calls of the packages below,
+// and what they answer into text. It is the only package that chooses drivers (wiring.go).
+//
+//	os.Exit(cli.Main())
+//
+// The road of a command: cli.go builds the tree of commands, setting.go finds the configuration, the command's own
+// file (event.go, append.go, stream.go, …) opens the store through wiring.go and calls it, output.go prints data on
+// stdout in the format of -o, progress.go and exit.go speak on stderr, and exit.go gives the exit code.
+//
+// What holds for every command: data on stdout, everything else on stderr; bad input changes nothing; no payload
+// value enters an error; nothing is asked without a terminal; a command that reads never creates a store.
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/lethe-es/lethe/event"
+)
+
+// Env is what one run sees of the world.
+type Env struct {
+	Args           []string // without the program's name
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Environ        []string // KEY=value
+	Clock          event.Clock
+}
+
+// Main runs the program as it was called and returns its exit code. An interrupt ends the command cleanly; a second
+// one ends it at once.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	defer stop()
+	return Run(ctx, Env{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Environ: os.Environ(), Clock: event.SystemClock{},
+	})
+}
+
+// Run runs one command and returns its exit code; exit.go lists them.
+func Run(ctx context.Context, e Env) int {
+	a := &app{Env: e}
+	root := a.root()
+	root.SetArgs(e.Args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.started {
+		err = usage(err)
+	}
+	return a.fail(err)
+}
+
+// app is one run of the program.
+type app struct {
+	Env
+	given    given    // by flags
+	settings settings // what holds: defaults, file, environment and flags
+	started  bool     // the command line was understood
+}
+
+func (a *app) root() *cobra.Command {
+	root := group("lethe", "The event store that can forget",
+		`Lethe keeps events: an append-only, totally ordered, verifiable log in a folder.
+
+Every command works on a store. --store names it: a folder, ./data unless given.
+Data goes to stdout, everything else to stderr.
+
+Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict ·
+5 denied · 6 unavailable · 7 verification failed · 8 partial`,
+		a.eventCommand(), a.streamCommand(), a.importCommand(), a.doctorCommand(), a.configCommand(),
+		a.versionCommand(), a.completionCommand())
+	root.Example = `  lethe event append --stream application/1 --type ApplicationRegistered --data '{"amount": 20000}'
+  lethe event query --type ApplicationRegistered
+  lethe stream show application/1`
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return event.Invalid("usage", "%s: %v", cmd.CommandPath(), err).Hint("see: %s --help", cmd.CommandPath())
+	})
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		a.started = true
+		if withoutSettings(cmd) {
+			return nil
+		}
+		return a.load()
+	}
+	a.given.register(root)
+	return root
+}
+
+// withoutSettings tells which commands must work whatever the configuration says.
+func withoutSettings(cmd *cobra.Command) bool {
+	names := []string{cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd, "completion", "help"}
+	return slices.Contains(names, cmd.Name()) || cmd.HasParent() && slices.Contains(names, cmd.Parent().Name())
+}
+
+// group is a command that only holds others.
+func group(use, short, long string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Long: long}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		e := event.Invalid("usage", "%s: there is no such command", cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return e.Hint("did you mean: %s %s", cmd.CommandPath(), near[0])
+		}
+		return e.Hint("see: %s --help", cmd.CommandPath())
+	}
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.AddCommand(children...)
+	return cmd
+}
+
+// want checks the number of arguments; a last name that ends in … may come more than once.
+func want(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		many := len(names) > 0 && strings.HasSuffix(names[len(names)-1], "…")
+		if len(args) == len(names) || many && len(args) >= len(names) {
+			return nil
+		}
+		wanted := strings.Join(names, " ")
+		if wanted == "" {
+			wanted = "no arguments"
+		}
+		return event.Invalid("usage", "%s: want %s, got %d arguments", cmd.CommandPath(), wanted, len(args)).
+			Hint("see: %s --help", cmd.CommandPath())
+	}
+}
+
+// say writes one line of chatter.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.Stderr, format+"\n", args...) }
+
+// terminal is the width of a stream that is a terminal; 0: it is none.
+func terminal(stream any) int {
+	f, ok := stream.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		return width
+	}
+	return 80
+}
+
+// env is a variable of the environment.
+func (a *app) env(name string) string {
+	for _, entry := range slices.Backward(a.Environ) {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}

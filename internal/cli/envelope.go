@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lethe-es/lethe/event"
+)
+
+// dataWidth is how much of an event's data a table shows where no terminal sets the limit.
+const dataWidth = 100
+
+// eventListing lists events: all of the envelope as JSON and csv, what fits a line as table.
+type eventListing struct{ *listing }
+
+func (a *app) events() eventListing {
+	if a.settings.Output == formatCSV {
+		return eventListing{a.list("position", "id", "stream", "version", "type", "recorded_at", "occurred_at",
+			"relations", "correlation", "causation", "traceparent", "metadata", "data", "pruned")}
+	}
+	return eventListing{a.list("position", "recorded at", "stream", "version", "type", "relations", "data")}
+}
+
+func (l eventListing) event(e *event.Event) error {
+	if l.format != formatCSV {
+		return l.add(e, number(e.Position), moment(e.RecordedAt.Truncate(time.Second)), e.Stream.String(), number(e.Version),
+			e.Type, relations(e), cut(dataOf(e), dataWidth))
+	}
+	metadata, err := metadataOf(e)
+	if err != nil {
+		return err
+	}
+	return l.add(e, number(e.Position), e.ID.String(), e.Stream.String(), number(e.Version), e.Type,
+		moment(e.RecordedAt), moment(e.OccurredAt), relations(e), e.Correlation, causation(e), e.Traceparent,
+		metadata, compact(e.Data), strconv.FormatBool(e.Pruned))
+}
+
+// eventFields are all parts of one event that are there.
+func eventFields(e *event.Event) ([]field, error) {
+	metadata, err := metadataOf(e)
+	if err != nil {
+		return nil, err
+	}
+	all := []field{
+		{"id", e.ID.String()}, {"type", e.Type}, {"stream", e.Stream.String()}, {"version", number(e.Version)},
+		{"position", number(e.Position)}, {"recorded at", moment(e.RecordedAt)}, {"occurred at", moment(e.OccurredAt)},
+		{"relations", strings.ReplaceAll(relations(e), " ", "\n")}, {"correlation", e.Correlation},
+		{"causation", causation(e)}, {"traceparent", e.Traceparent}, {"metadata", metadata},
+		{"producer", strings.TrimSpace(e.Producer.Name + " " + e.Producer.Version + " " + e.Producer.Commit)},
+		{"data", dataOf(e)},
+	}
+	given := all[:0]
+	for _, f := range all {
+		if f.value != "" {
+			given = append(given, f)
+		}
+	}
+	return given, nil
+}
+
+func number[N ~uint64](n N) string { return strconv.FormatUint(uint64(n), 10) }
+
+// moment is a time as people and programs read it; empty: none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func relations(e *event.Event) string {
+	all := make([]string, len(e.Relations))
+	for i, r := range e.Relations {
+		all[i] = r.String()
+	}
+	return strings.Join(all, " ")
+}
+
+func causation(e *event.Event) string {
+	if e.Causation.IsZero() {
+		return ""
+	}
+	return e.Causation.String()
+}
+
+func metadataOf(e *event.Event) (string, error) {
+	if len(e.Metadata) == 0 {
+		return "", nil
+	}
+	text, err := marshal(e.Metadata)
+	return strings.TrimSpace(string(text)), err
+}
+
+// dataOf is an event's data on one line; of a truncated one it says so.
+func dataOf(e *event.Event) string {
+	if e.Pruned {
+		return "(truncated)"
+	}
+	return compact(e.Data)
+}
+
+// compact puts JSON on one line.
+func compact(raw json.RawMessage) string {
+	var buf bytes.Buffer
+	if len(raw) == 0 || json.Compact(&buf, raw) != nil {
+		return string(raw)
+	}
+	return buf.String()
+}
