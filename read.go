@@ -41,21 +41,27 @@ type Batch struct {
 // Read gives the events of a stream, in order of version. A stream without events is event.ErrNotFound.
 func (s *Session) Read(ctx context.Context, stream event.StreamID, r Range) iter.Seq2[event.Event, error] {
 	return func(yield func(event.Event, error) bool) {
-		if err := s.checkStream(ctx, stream); err != nil {
+		if err := stream.Validate(); err != nil {
 			yield(event.Event{}, err)
 			return
 		}
 		q := storage.Query{
 			Stream: stream, From: uint64(r.From), To: uint64(r.To), Backward: r.Backward, Limit: r.Limit,
 		}
-		s.events(ctx, q, r.Pruned, "read "+stream.String(), yield)
+		some := false
+		s.events(ctx, q, r.Pruned, "read "+stream.String(), func(e event.Event, err error) bool {
+			some = true
+			return yield(e, err)
+		})
+		if !some { // out of range, truncated, or no such stream
+			if err := s.checkStream(ctx, stream); err != nil {
+				yield(event.Event{}, err)
+			}
+		}
 	}
 }
 
 func (s *Session) checkStream(ctx context.Context, stream event.StreamID) error {
-	if err := stream.Validate(); err != nil {
-		return err
-	}
 	page, err := s.store.log.Page(ctx, storage.Query{Stream: stream, Limit: 1})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)

@@ -32,10 +32,10 @@ type AppendResult struct {
 // append fails.
 func (b *Bench) Append(ctx context.Context, o Options) (*AppendResult, error) {
 	o = o.defaults()
-	o.Streams = max(o.Streams, o.Clients)
 	if err := o.check(); err != nil {
 		return nil, err
 	}
+	o.Streams = max(o.Streams, o.Clients)
 	var result *AppendResult
 	err := b.with(ctx, func(t *target) error {
 		if err := b.mayAppend(ctx, t); err != nil {
@@ -73,7 +73,8 @@ func (b *Bench) append(ctx context.Context, t *target, o *Options) (*AppendResul
 	if m.events == 0 {
 		return r, nil
 	}
-	if r.Raw, err = b.raw(o.Duration, r.EventsPerCommit, r.Bytes.Total()); err != nil {
+	each := max(r.Bytes.Total(), float64(o.Payload+2*hash)) // files grow by pages: of a few events nothing may be seen
+	if r.Raw, err = b.raw(m.elapsed, r.EventsPerCommit, each); err != nil {
 		return nil, fmt.Errorf("measure raw writes: %w", err)
 	}
 	r.RatioToRaw = per(r.EventsPer, r.RawEventsPer)
@@ -92,7 +93,9 @@ func (b *Bench) appendAll(ctx context.Context, t *target, o *Options) (*measured
 		if n := reserved.Add(int64(o.Batch)); o.Events > 0 && n-int64(o.Batch) >= int64(o.Events) {
 			return 0, errDone
 		}
-		return o.Batch, clients[c].append(ctx)
+		err := clients[c].append(ctx)
+		r.went(o.Batch)
+		return o.Batch, err
 	}
 	return r.run(ctx)
 }

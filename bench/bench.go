@@ -27,11 +27,11 @@ const Kind = "lethe-bench"
 
 // Bench measures the store that Open opens. One measurement at a time.
 type Bench struct {
-	Open         func(ctx context.Context) (storage.Store, error) // the engine; growth opens it again and again
+	Open         func(ctx context.Context) (storage.Store, error) // the engine; growth opens it anew for each row
 	Folder       string                                           // where the store lies; raw writes are measured there
 	Clock        event.Clock                                      // of the store and of the measurement
 	IntoExisting bool                                             // append also where others have appended
-	Progress     func(Progress)                                   // called now and then, by one goroutine; nil: nobody looks
+	Progress     func(Progress)                                   // called now and then, one call at a time; may be nil
 }
 
 // Progress is how far a measurement came.

@@ -39,19 +39,11 @@ func (b *Bench) raw(duration time.Duration, eventsPerCommit, bytesPerEvent float
 }
 
 func (b *Bench) writeRaw(f *os.File, size int, limit time.Duration) (commits int, elapsed time.Duration, err error) {
-	buf := make([]byte, size)
-	for i := range buf {
-		buf[i] = byte(i * 131)
-	}
 	room := max(rawSize, size)
-	for at := 0; at < room; at += size { // written, not only reserved: the sync then has no metadata to write
-		if _, err := f.WriteAt(buf, int64(at)); err != nil {
-			return 0, 0, fmt.Errorf("make room: %w", err)
-		}
+	if err := makeRoom(f, room); err != nil {
+		return 0, 0, fmt.Errorf("make room: %w", err)
 	}
-	if err := f.Sync(); err != nil {
-		return 0, 0, err
-	}
+	buf := make([]byte, size)
 	begin, at := b.Clock.Now(), 0
 	for elapsed < limit {
 		buf[0]++
@@ -68,4 +60,18 @@ func (b *Bench) writeRaw(f *os.File, size int, limit time.Duration) (commits int
 		elapsed = b.Clock.Now().Sub(begin)
 	}
 	return commits, elapsed, nil
+}
+
+// makeRoom writes a file full, which more than reserves its place: a later sync has no metadata to write.
+func makeRoom(f *os.File, size int) error {
+	block := make([]byte, 1<<20)
+	for at := 0; at < size; at += len(block) {
+		for i := range block {
+			block[i] = byte(at>>20 + i*131)
+		}
+		if _, err := f.WriteAt(block, int64(at)); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
 }

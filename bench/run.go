@@ -66,15 +66,20 @@ type race struct {
 	phase    string
 	clients  int
 	duration time.Duration
-	total    int                                    // events at which they end by themselves; for the progress only
-	step     func(ctx context.Context, client int) (events int, err error) // errDone ends the client
+	total    int // events at which they end by themselves; for the progress only
 
-	events atomic.Uint64
+	// step is one piece of work, and how many events it was; errDone ends the client.
+	step func(ctx context.Context, client int) (events int, err error)
+
+	events atomic.Uint64 // for the progress only
 	ended  atomic.Bool
 }
 
-// over reports whether the time is up; a long step asks now and then.
-func (r *race) over() bool { return r.ended.Load() }
+// went shows that n events are done, and reports whether the time is up; a long step calls it now and then.
+func (r *race) went(n int) (over bool) {
+	r.events.Add(uint64(n))
+	return r.ended.Load()
+}
 
 // run lets the clients work until the time is up, ctx ends, all are done, or one fails. A step that was begun is
 // finished: its context does not end.
@@ -103,7 +108,7 @@ func (r *race) run(ctx context.Context) (*measured, error) {
 func (r *race) client(ctx context.Context, c int, m *measured) error {
 	clock := r.bench.Clock
 	last := clock.Now()
-	for !r.over() {
+	for !r.ended.Load() {
 		n, err := r.step(ctx, c)
 		if errors.Is(err, errDone) {
 			return nil
@@ -117,7 +122,6 @@ func (r *race) client(ctx context.Context, c int, m *measured) error {
 		last = now
 		m.steps++
 		m.events += uint64(n)
-		r.events.Add(uint64(n))
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import "github.com/lethe-es/lethe/storage"
 // grew by.
 type Bytes struct {
 	Payload     float64 `json:"payload"`     // data, as its producer gave it
-	Envelope    float64 `json:"envelope"`    // the rest of its row: place, type, times, relations, request digest, page overhead
+	Envelope    float64 `json:"envelope"`    // rest of the row: place, times, relations, request digest, page overhead
 	IDs         float64 `json:"ids"`         // index from event id to position
 	Postings    float64 `json:"postings"`    // inverted index; what is not flushed yet is in memory and counts nothing
 	Streams     float64 `json:"streams"`     // names and states of streams

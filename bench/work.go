@@ -1,12 +1,15 @@
 package bench
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/log"
@@ -30,7 +33,10 @@ type maker struct {
 	rand   *rand.Rand
 	types  []string
 	drafts []event.Draft
+	digits int // where in the payload the counter stands, if there is one
 	n      uint64
+
+	occurred time.Time // when the events are said to have occurred; zero: nothing is said
 }
 
 func newMaker(o *Options, client int) *maker {
@@ -41,6 +47,7 @@ func newMaker(o *Options, client int) *maker {
 	for i := range m.drafts {
 		m.drafts[i] = event.Draft{Data: payload(o.Payload, m.rand), Relations: make([]event.Relation, o.Relations)}
 	}
+	m.digits = bytes.Index(m.drafts[0].Data, []byte(counter)) + strings.IndexByte(counter, '0')
 	m.n = uint64(client) << 40
 	return m
 }
@@ -72,14 +79,10 @@ func (m *maker) next(entity string) []event.Draft {
 	for i := range m.drafts {
 		m.n++
 		d := &m.drafts[i]
-		d.Type = m.types[m.rand.IntN(eventTypes)]
+		d.Type, d.OccurredAt = m.types[m.rand.IntN(eventTypes)], m.occurred
 		m.relate(d.Relations, entity)
-		if at := strings.Index(string(d.Data), counter[:8]); at >= 0 {
-			var digits [8]byte
-			for j := range digits {
-				digits[j] = byte(m.n >> (56 - 8*j))
-			}
-			hex.Encode(d.Data[at+8:at+24], digits[:])
+		if len(d.Data) > 0 {
+			hex.Encode(d.Data[m.digits:], binary.BigEndian.AppendUint64(nil, m.n))
 		}
 	}
 	return m.drafts

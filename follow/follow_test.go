@@ -189,7 +189,8 @@ func TestIdleRunNoticesThatItIsOvertaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.engine.Advance(t.Context(), "recorder", from, storage.Checkpoint{Cursor: r.store.Cursor(1)}); err != nil {
+	to := storage.Checkpoint{Cursor: r.store.Cursor(1)}
+	if _, err := r.engine.Advance(t.Context(), "recorder", from, to); err != nil {
 		t.Fatal(err)
 	}
 	c.pass(poll)

@@ -176,7 +176,7 @@ func (l *lane) try(ctx context.Context, b Batch) (failure, err error) {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
 		case fatal(failure), outage(failure) && n == l.options.Tries:
-			return nil, &applyError{first: b.Events[0].Position, last: b.Events[len(b.Events)-1].Position, cause: failure}
+			return nil, &applyError{b.Events[0].Position, b.Events[len(b.Events)-1].Position, failure}
 		case !outage(failure) && (len(b.Events) > 1 || n == l.options.Tries):
 			return failure, nil
 		}

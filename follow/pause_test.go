@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -63,70 +64,54 @@ func TestIdleRunPausesAndGoesOn(t *testing.T) {
 
 // A pause that comes while a batch is applied loses neither the pause nor what was applied.
 func TestPauseDuringApply(t *testing.T) {
-	r, c := newRig(t), newClock()
+	r := newRig(t)
 	r.append(t, "Noted", 5)
-	pauses := 0
+	if err := r.through(t, &recorder{}, nil, 5); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	r.append(t, "Noted", 5)
 	f := &recorder{refuse: func(follow.Batch) error {
-		if pauses++; pauses > 1 {
-			return nil
-		}
-		return errors.Join(
-			follow.Pause(t.Context(), r.engine, "recorder"), // never ran: there is no checkpoint
-			errors.New("not yet"))
-	}}
-	stop := r.start(f, &follow.Options{Clock: c, Rand: same(0), Backoff: 10, Poll: poll})
-	c.until(poll)
-	for r.engineRevision(t) == 0 {
-		if err := follow.Pause(t.Context(), r.engine, "recorder"); err == nil {
-			t.Fatal("a follower that never ran was paused")
-		}
-	}
-	if err := follow.Pause(t.Context(), r.engine, "recorder"); err != nil {
-		t.Fatal(err)
-	}
-	if err := stop(); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
-	if got := r.one(t); got.State != follow.Paused {
-		t.Errorf("status is %+v", got)
-	}
-}
-
-func (r *rig) engineRevision(t *testing.T) uint64 {
-	t.Helper()
-	c, err := r.engine.Checkpoint(t.Context(), "recorder")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c.Revision
-}
-
-// A batch that is being applied when the pause comes still counts, once.
-func TestPauseKeepsWhatIsApplied(t *testing.T) {
-	r, c := newRig(t), newClock()
-	r.append(t, "Noted", 5)
-	first := &recorder{}
-	if err := r.through(t, first, nil, 5); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
-	r.append(t, "Noted", 5)
-	f := &recorder{}
-	f.refuse = func(follow.Batch) error {
 		return follow.Pause(context.Background(), r.engine, "recorder")
-	}
-	stop := r.start(f, &follow.Options{Clock: c, Poll: poll})
-	c.pass(poll) // of reading, or of waiting: both end at the pause
-	c.until(poll)
-	for r.one(t).Position < 10 { // the batch's own write is at most one step behind
-		c.pass(poll)
-	}
-	if err := stop(); !errors.Is(err, context.Canceled) {
-		t.Error(err)
+	}}
+	if err := r.through(t, f, nil, 10); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
 	}
 	if got := r.one(t); got.State != follow.Paused || got.Position != 10 {
 		t.Errorf("status is %+v", got)
 	}
 	if diff := cmp.Diff(span(6, 10), f.positions()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A pause that comes while an event is tried again holds before the next try.
+func TestPauseDuringRetries(t *testing.T) {
+	r, c := newRig(t), newClock()
+	r.append(t, "Noted", 5)
+	if err := r.through(t, &recorder{}, nil, 5); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	r.append(t, "Noted", 5)
+	f := &recorder{refuse: func(b follow.Batch) error {
+		if !holds(b, 8) {
+			return nil
+		}
+		if err := follow.Pause(context.Background(), r.engine, "recorder"); err != nil {
+			return err
+		}
+		return leak{}
+	}}
+	stop := r.start(f, &follow.Options{Clock: c, Backoff: 10, Poll: poll})
+	if diff := cmp.Diff([]time.Duration{poll, poll}, c.first(2)); diff != "" { // idle, then paused: no back-off
+		t.Error(diff)
+	}
+	if err := stop(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if got := r.one(t); got.State != follow.Paused || got.Position != 7 {
+		t.Errorf("status is %+v", got)
+	}
+	if diff := cmp.Diff(span(6, 7), f.positions()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -145,6 +130,23 @@ func TestPauseAndResumeRefuse(t *testing.T) {
 		if !errors.Is(err, event.ErrNotFound) {
 			t.Errorf("%s of a follower that never ran: %v", what, err)
 		}
+	}
+}
+
+// What was applied when a run is told to end is stored: an orderly stop repeats nothing.
+func TestOrderlyStopRepeatsNothing(t *testing.T) {
+	r := newRig(t)
+	r.append(t, "Noted", 5)
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &recorder{refuse: func(follow.Batch) error {
+		cancel()
+		return nil
+	}}
+	if err := follow.Run(ctx, r.session, r.engine, f, nil); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if got := r.one(t); got.Position != 5 {
+		t.Errorf("status is %+v", got)
 	}
 }
 

@@ -14,7 +14,9 @@ type Poisoned struct {
 	Position event.Position
 	ID       event.ID
 	Code     string // event.Code of the cause
-	Cause    error  // what Apply returned; nil when an earlier run met it. Only errors.As reaches it: it may hold payload
+
+	// Cause is what Apply returned; nil when an earlier run met it. It may hold payload: only errors.As reaches it.
+	Cause error
 }
 
 func (e *Poisoned) Error() string {
@@ -45,8 +47,6 @@ func (e *applyError) Error() string {
 }
 
 func (e *applyError) Unwrap() error { return e.cause }
-
-func (e *applyError) GoString() string { return e.Error() }
 
 // codeOf is the code under which a cause is shown and stored. A text that does not look like a code may be payload.
 func codeOf(err error) string {

@@ -112,6 +112,20 @@ func TestRestartStaysPoisonedUntilResumed(t *testing.T) {
 	}
 }
 
+// With one try there is no wait before which what precedes is stored; the poison's own write has to.
+func TestOneTry(t *testing.T) {
+	r := newRig(t)
+	r.append(t, "Noted", 100)
+	f := &recorder{refuse: at42}
+	err := follow.Run(t.Context(), r.session, r.engine, f, &follow.Options{Tries: 1})
+	if p, ok := errors.AsType[*follow.Poisoned](err); !ok || p.Position != 42 {
+		t.Fatal(err)
+	}
+	if got := r.one(t); got.Position != 41 || len(f.positions()) != 41 {
+		t.Errorf("status is %+v, applied were %d", got, len(f.positions()))
+	}
+}
+
 func TestFirstEventMayBePoison(t *testing.T) {
 	r := newRig(t)
 	r.append(t, "Noted", 3)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -97,12 +98,21 @@ func (r *rig) through(t testing.TB, f follow.Follower, o *follow.Options, to eve
 	if o != nil && o.Partitions > 1 {
 		lanes = o.Partitions
 	}
+	ours := func(key string) bool { return key == f.Name() }
+	if lanes > 1 {
+		ours = func(key string) bool { return strings.HasSuffix(key, fmt.Sprintf("/%d", lanes)) }
+	}
 	var mu sync.Mutex
 	arrived := map[string]bool{}
+	for _, s := range r.status(t) {
+		if s.Follower == f.Name() && s.Lanes == lanes && s.Position >= to {
+			arrived[fmt.Sprintf("%s#%d/%d", s.Follower, s.Lane, s.Lanes)] = true
+		}
+	}
 	cursors := &hooked{Cursors: r.engine, after: func(key string, c storage.Checkpoint) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if c.Cursor.Position >= to && (lanes == 1 || key != f.Name()) {
+		if c.Cursor.Position >= to && ours(key) {
 			arrived[key] = true
 		}
 		if len(arrived) == lanes {
@@ -237,6 +247,20 @@ func (c *clock) until(d time.Duration) {
 	for !slices.ContainsFunc(c.waiting, func(w wait) bool { return w.d == d }) {
 		c.asked.Wait()
 	}
+}
+
+// first are the first n waits that were asked for and not passed, once there are so many.
+func (c *clock) first(n int) []time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.waiting) < n {
+		c.asked.Wait()
+	}
+	var all []time.Duration
+	for _, w := range c.waiting[:n] {
+		all = append(all, w.d)
+	}
+	return all
 }
 
 // hasty is a clock on which every back-off passes at once, and polls never come.

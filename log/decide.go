@@ -60,23 +60,30 @@ func probe(requests []*prepared, again bool) storage.Probe {
 	return p
 }
 
+// answer is a probe with what the engine found, as of a head.
+type answer struct {
+	probe storage.Probe
+	head  storage.Head
+	found storage.Found
+}
+
 // decide is the pure function in the middle of every commit. Each request of the batch comes out with its own
 // result or error.
-func decide(requests []*prepared, p storage.Probe, head storage.Head, found storage.Found, t *tree, now int64,
-) (storage.Batch, error) {
+func decide(requests []*prepared, a answer, t *tree, now int64) (storage.Batch, error) {
+	head, found := a.head, a.found
 	if t.rollback(); t.size() != uint64(head.Position) {
 		return storage.Batch{}, errStale
 	}
 	d := &decision{
 		requests: requests, head: head, recorded: now, next: head.Position + 1, tree: t,
-		streams:  make(map[event.StreamID]*storage.StreamState, len(p.Streams)),
-		ids:      make(map[event.ID]storage.Existing, len(p.IDs)),
+		streams:  make(map[event.StreamID]*storage.StreamState, len(a.probe.Streams)),
+		ids:      make(map[event.ID]storage.Existing, len(a.probe.IDs)),
 		accepted: make(map[event.ID]*prepared, len(requests)),
 	}
-	for i, s := range p.Streams {
+	for i, s := range a.probe.Streams {
 		d.streams[s] = &found.Streams[i]
 	}
-	for i, id := range p.IDs {
+	for i, id := range a.probe.IDs {
 		if found.IDs[i].Position != 0 {
 			d.ids[id] = found.IDs[i]
 		}

@@ -93,13 +93,15 @@ func (l *Log) submit(ctx context.Context, p *prepared) (Result, error) {
 }
 
 // AppendEach appends every request as a unit of its own, in order and in few commits. Outcome i is that of request
-// i; one that is refused does not stop the others.
+// i. One that is refused does not stop the others; a failure of the store does: nothing that follows is appended.
 func (l *Log) AppendEach(ctx context.Context, requests []Request) []Outcome {
 	outcomes := make([]Outcome, len(requests))
 	ready := make([]*prepared, 0, len(requests))
 	index := make([]int, 0, len(requests))
+	shared := new(call)
 	for i, p := range l.preparer.prepareEach(requests, outcomes) {
 		if p != nil {
+			p.call = shared
 			ready, index = append(ready, p), append(index, i)
 		}
 	}

@@ -33,12 +33,17 @@ type prepared struct {
 	bytes     int
 	minted    bool       // every id was minted here, so none can be in the log yet
 	lifecycle *lifecycle // what a system request does to a stream; nil: nothing
+	call      *call      // what the requests of one AppendEach share; nil: it came alone
 
 	tried  bool // an earlier try with unknown outcome accepted it: found in the log, it is no repetition
 	result Result
 	err    error
 	done   chan struct{}
 }
+
+// call is what the requests of one AppendEach share: once one of them failed for a reason that is not its own, none
+// that follows is tried, or the caller's order would be broken. Only the sequencer touches it.
+type call struct{ failed error }
 
 // entry is one event on its way into the log.
 type entry struct {

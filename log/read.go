@@ -10,9 +10,10 @@ import (
 	"github.com/lethe-es/lethe/storage"
 )
 
-// Page sizes: the first page is small, so that the first events come soon; the following carry a scan.
+// Page sizes: the first page is small, so that the first events come soon, but holds most streams whole; the following
+// carry a scan.
 const (
-	firstPage = 64
+	firstPage = 256
 	fullPage  = 1024
 )
 
@@ -25,6 +26,10 @@ func (l *Log) Page(ctx context.Context, q storage.Query) (storage.Page, error) {
 // present one. q.Limit is the most records in all; 0: no limit.
 func (l *Log) Pages(ctx context.Context, q storage.Query) iter.Seq2[storage.Page, error] {
 	return func(yield func(storage.Page, error) bool) {
+		first, q, err := l.firstPage(ctx, q)
+		if !yield(first, err) || err != nil || first.Done || q.Limit < 0 {
+			return
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		pages := make(chan storage.Page, 1)
@@ -47,14 +52,34 @@ func (l *Log) Pages(ctx context.Context, q storage.Query) iter.Seq2[storage.Page
 	}
 }
 
-func (l *Log) fetch(ctx context.Context, q storage.Query, pages chan<- storage.Page) error {
-	remaining := q.Limit
-	q.Limit = firstPage
-	for {
-		if remaining > 0 {
-			q.Limit = min(q.Limit, remaining)
+// firstPage fetches the first page, most often the only one, without a goroutine, and gives the query for the rest:
+// its limit is what is left of a limit, 0 for none, and below 0 when it is used up.
+func (l *Log) firstPage(ctx context.Context, q storage.Query) (storage.Page, storage.Query, error) {
+	page, err := l.limited(ctx, q, firstPage)
+	return page, rest(q, &page), err
+}
+
+func (l *Log) limited(ctx context.Context, q storage.Query, most int) (storage.Page, error) {
+	if q.Limit == 0 || q.Limit > most {
+		q.Limit = most
+	}
+	return l.store.Page(ctx, q)
+}
+
+// rest is the query for what follows a page.
+func rest(q storage.Query, page *storage.Page) storage.Query {
+	q.From = next(page.Scanned, q.Backward)
+	if q.Limit > 0 {
+		if q.Limit -= len(page.Records); q.Limit == 0 {
+			q.Limit = -1
 		}
-		page, err := l.store.Page(ctx, q)
+	}
+	return q
+}
+
+func (l *Log) fetch(ctx context.Context, q storage.Query, pages chan<- storage.Page) error {
+	for q.Limit >= 0 {
+		page, err := l.limited(ctx, q, fullPage)
 		if err != nil {
 			return err
 		}
@@ -63,17 +88,12 @@ func (l *Log) fetch(ctx context.Context, q storage.Query, pages chan<- storage.P
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if remaining > 0 {
-			if remaining -= len(page.Records); remaining == 0 {
-				return nil
-			}
-		}
 		if page.Done {
 			return nil
 		}
-		q.From = next(page.Scanned, q.Backward)
-		q.Limit = fullPage
+		q = rest(q, &page)
 	}
+	return nil
 }
 
 func next(scanned uint64, backward bool) uint64 {

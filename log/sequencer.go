@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -116,17 +117,42 @@ func (q *sequencer) take() []*prepared {
 
 // commit decides and stores one batch and answers every request in it.
 func (q *sequencer) commit(batch []*prepared) {
-	err := q.makeDurable(batch)
-	for _, r := range batch {
-		if err != nil && r.err == nil {
-			r.err, r.result = err, Result{}
-		}
-		close(r.done)
+	batch = q.dropFailed(batch)
+	if len(batch) == 0 {
+		return
 	}
+	err := q.makeDurable(batch)
 	if errors.Is(err, event.ErrFailed) {
 		q.mu.Lock()
 		q.failed = err
 		q.mu.Unlock()
+	}
+	for _, r := range batch {
+		if err != nil && r.err == nil {
+			r.fail(err)
+		}
+		close(r.done)
+	}
+}
+
+// dropFailed answers requests whose call has failed already, and returns the others.
+func (q *sequencer) dropFailed(batch []*prepared) []*prepared {
+	failed := func(r *prepared) bool {
+		if r.call == nil || r.call.failed == nil {
+			return false
+		}
+		r.fail(r.call.failed)
+		close(r.done)
+		return true
+	}
+	return slices.DeleteFunc(batch, failed)
+}
+
+// fail answers a request with an error that is not its own, and ends the call it belongs to.
+func (r *prepared) fail(err error) {
+	r.err, r.result = err, Result{}
+	if r.call != nil {
+		r.call.failed = err
 	}
 }
 
@@ -165,7 +191,7 @@ func (q *sequencer) tryCommit(batch []*prepared, again bool) error {
 	p := probe(batch, again)
 	_, err := q.store.Commit(context.Background(), p,
 		func(head storage.Head, found storage.Found) (storage.Batch, error) {
-			return decide(batch, p, head, found, q.tree, event.Micros(q.clock.Now()))
+			return decide(batch, answer{p, head, found}, q.tree, event.Micros(q.clock.Now()))
 		})
 	if err == nil {
 		q.tree.commit()

@@ -78,6 +78,11 @@ func Verify(ctx context.Context, store storage.Log, progress func(done, head eve
 	return v.report, nil
 }
 
+// Verify is the function Verify over this log's engine.
+func (l *Log) Verify(ctx context.Context, progress func(done, head event.Position)) (Report, error) {
+	return Verify(ctx, l.store, progress)
+}
+
 type verifier struct {
 	store   storage.Log
 	head    storage.Head

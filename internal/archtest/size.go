@@ -22,7 +22,7 @@ const (
 	maxImports    = 8
 	maxServer     = 12
 	maxWidth      = 120
-	tabWidth      = 4
+	tabWidth      = 1
 )
 
 func sizeRules() []Rule {

@@ -52,8 +52,8 @@ func sizeBreaches() []breach {
 
 var widths = "// " + strings.Repeat("é", 117) + "\n" +
 	"// " + strings.Repeat("é", 118) + "\n" +
-	"\t// " + strings.Repeat("x", 113) + "\n" +
-	"\t// " + strings.Repeat("x", 114) + "\n" +
+	"\t// " + strings.Repeat("x", 116) + "\n" +
+	"\t// " + strings.Repeat("x", 117) + "\n" +
 	"// https://example.org/" + strings.Repeat("x", 114) + "\n" +
 	"const raw = `\n" + strings.Repeat("x", 130) + "\n`\n" +
 	"const one = `" + strings.Repeat("x", 130) + "`"

@@ -13,6 +13,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/lethe-es/lethe/event"
@@ -66,6 +68,7 @@ type app struct {
 	given    given    // by flags
 	settings settings // what holds: defaults, file, environment and flags
 	started  bool     // the command line was understood
+	command  string   // such as "lethe event get"
 }
 
 func (a *app) root() *cobra.Command {
@@ -77,7 +80,7 @@ Data goes to stdout, everything else to stderr.
 
 Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict ·
 5 denied · 6 unavailable · 7 verification failed · 8 partial`,
-		a.eventCommand(), a.streamCommand(), a.importCommand(), a.doctorCommand(), a.configCommand(),
+		a.eventCommand(), a.streamCommand(), a.importCommand(), a.benchCommand(), a.doctorCommand(), a.configCommand(),
 		a.versionCommand(), a.completionCommand())
 	root.Example = `  lethe event append --stream application/1 --type ApplicationRegistered --data '{"amount": 20000}'
   lethe event query --type ApplicationRegistered
@@ -88,10 +91,19 @@ Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict �
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return event.Invalid("usage", "%s: %v", cmd.CommandPath(), err).Hint("see: %s --help", cmd.CommandPath())
+		text := err.Error()
+		var bad *pflag.InvalidValueError
+		if errors.As(err, &bad) { // without the value: it may be a misplaced payload
+			wanted := "a number"
+			if bad.GetFlag().Value.Type() == "bool" {
+				wanted = "true or false"
+			}
+			text = "flag --" + bad.GetFlag().Name + " wants " + wanted
+		}
+		return event.Invalid("usage", "%s: %s", cmd.CommandPath(), text).Hint("see: %s --help", cmd.CommandPath())
 	})
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		a.started = true
+		a.started, a.command = true, cmd.CommandPath()
 		if withoutSettings(cmd) {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func classes() []class {
 	return []class{
 		{errPartial, exitPartial, "partial", ""},
 		{errInterrupted, exitPartial, "interrupted", ""},
-		{event.ErrInvalid, exitUsage, "invalid", "see the command's --help"},
+		{event.ErrInvalid, exitUsage, "invalid", ""},
 		{event.ErrNotFound, exitNotFound, "not_found", "look with: lethe event query or lethe stream ls"},
 		{event.ErrConflict, exitConflict, "conflict", "read again and decide anew"},
 		{event.ErrDuplicate, exitConflict, "id_conflict", "use a new id"},
@@ -78,12 +79,12 @@ func (a *app) fail(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	t, exit := tell(err)
+	t, exit := a.tell(err)
 	if a.wantsJSON() {
 		if text, err := marshal(struct {
 			Error told `json:"error"`
 		}{t}); err == nil {
-			fmt.Fprintf(a.Stderr, "%s\n", text)
+			fmt.Fprintf(a.Stderr, "%s", text)
 			return exit
 		}
 	}
@@ -103,7 +104,7 @@ func (a *app) colour(word string) string {
 	return "\x1b[31m" + word + "\x1b[0m"
 }
 
-func tell(err error) (told, int) {
+func (a *app) tell(err error) (told, int) {
 	c := class{exit: exitError, code: "internal", next: "run it again; if it persists, run: lethe doctor"}
 	for _, known := range classes() {
 		if errors.Is(err, known.kind) {
@@ -117,6 +118,12 @@ func tell(err error) (told, int) {
 	}
 	if message, next := split(err); next != "" {
 		t.Message, t.Next = message, next
+	}
+	switch {
+	case t.Code == "not_indexed":
+		t.Next = "declare it with --index-metadata, together with those that are declared already"
+	case t.Next == "" && c.exit == exitUsage:
+		t.Next = "see: " + cmp.Or(a.command, "lethe") + " --help"
 	}
 	t.Message = oneLine(t.Message)
 	return t, c.exit

@@ -6,13 +6,10 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"unicode"
-
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
+	"unicode/utf8"
 )
 
 // The formats of -o.
@@ -32,11 +29,12 @@ type listing struct {
 	format  string
 	out     *bufio.Writer
 	columns []string
-	width   int // of the terminal; 0: none
+	width   int    // of the terminal; 0: none
+	none    func() // says that there is nothing
 	items   int
 
 	csv    *csv.Writer
-	rows   []table.Row
+	rows   [][]string
 	widths []int // of the columns so far
 }
 
@@ -46,6 +44,7 @@ func (a *app) list(columns ...string) *listing {
 	return &listing{
 		format: a.settings.Output, out: out, csv: csv.NewWriter(out), columns: columns,
 		width: terminal(a.Stdout), widths: make([]int, len(columns)),
+		none: func() { a.say("nothing to show") },
 	}
 }
 
@@ -74,7 +73,7 @@ func (l *listing) add(v any, cells ...string) error {
 		}
 		return nil
 	}
-	row := make(table.Row, len(cells))
+	row := make([]string, len(cells))
 	for i, cell := range cells {
 		row[i] = printable(cell)
 	}
@@ -126,57 +125,57 @@ func (l *listing) close() error {
 		if err := l.csv.Write(l.columns); err != nil {
 			return fmt.Errorf("write output: %w", err)
 		}
+	case l.format == formatTable && l.items == 0:
+		l.none()
 	}
 	return l.flush()
 }
 
 // renderRows writes a table of the gathered rows. A further one of the same listing has the same columns.
 func (l *listing) renderRows() {
-	first := len(l.rows) == l.items
-	t := plainTable(l.out, l.width)
-	configs := make([]table.ColumnConfig, len(l.columns))
-	header := make(table.Row, len(l.columns))
-	for i, name := range l.columns {
-		header[i] = strings.ToUpper(name)
-		for _, row := range l.rows {
-			if cell, ok := row[i].(string); ok {
-				l.widths[i] = max(l.widths[i], text.StringWidth(cell), text.StringWidth(name))
-			}
+	if len(l.rows) == l.items {
+		header := make([]string, len(l.columns))
+		for i, name := range l.columns {
+			header[i] = strings.ToUpper(name)
 		}
-		configs[i] = table.ColumnConfig{Number: i + 1, WidthMin: l.widths[i]}
-		if numeric(name) {
-			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
+		l.rows = append([][]string{header}, l.rows...)
+	}
+	for _, row := range l.rows {
+		for i, cell := range row {
+			l.widths[i] = max(l.widths[i], width(cell))
 		}
 	}
-	t.SetColumnConfigs(configs)
-	if first {
-		t.AppendHeader(header)
+	for _, row := range l.rows {
+		l.out.WriteString(align(row, l.columns, l.widths, l.width))
 	}
-	t.AppendRows(l.rows)
-	t.Render()
 	l.rows = l.rows[:0]
 }
 
-// numeric tells which columns hold numbers.
+// numeric tells which columns hold numbers, which stand on the right.
 func numeric(column string) bool {
 	switch column {
-	case "position", "version", "truncated before", "events":
+	case "position", "version", "truncated before", "before version", "events":
 		return true
 	}
 	return false
 }
 
-func plainTable(w io.Writer, width int) table.Writer {
-	t := table.NewWriter()
-	t.SetOutputMirror(w)
-	t.SuppressTrailingSpaces()
-	style := table.StyleDefault
-	style.Options = table.Options{}
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	style.Format.Header = text.FormatDefault
-	style.Size.WidthMax = width
-	t.SetStyle(style)
-	return t
+// align lays one row out; no line is longer than the terminal, if there is one.
+func align(row, columns []string, widths []int, terminal int) string {
+	var b strings.Builder
+	for i, cell := range row {
+		pad := strings.Repeat(" ", max(widths[i]-width(cell), 0))
+		if numeric(columns[i]) {
+			b.WriteString(pad + cell + "  ")
+			continue
+		}
+		b.WriteString(cell + pad + "  ")
+	}
+	line := strings.TrimRight(b.String(), " ")
+	if terminal > 0 {
+		line = cut(line, terminal)
+	}
+	return line + "\n"
 }
 
 // field is one line of a table about one thing.
@@ -208,11 +207,18 @@ func (a *app) single(v any, fields ...field) error {
 			return fmt.Errorf("write output: %w", err)
 		}
 	default:
-		t := plainTable(&out, 0)
+		names := 0
 		for _, f := range fields {
-			t.AppendRow(table.Row{f.name, printable(f.value)})
+			names = max(names, width(f.name))
 		}
-		t.Render()
+		indent := "\n" + strings.Repeat(" ", names+2)
+		for _, f := range fields {
+			lines := strings.Split(f.value, "\n")
+			for i, line := range lines {
+				lines[i] = printable(line)
+			}
+			fmt.Fprintf(&out, "%-*s  %s\n", names, f.name, strings.Join(lines, indent))
+		}
 	}
 	if _, err := a.Stdout.Write(out.Bytes()); err != nil {
 		return fmt.Errorf("write output: %w", err)
@@ -231,16 +237,14 @@ func marshal(v any) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// printable keeps what an event holds from steering the terminal: control characters become escapes. Line breaks in
-// values written by this package stay.
+// printable keeps what an event holds from steering the terminal: control characters become escapes.
 func printable(s string) string {
-	plain := func(r rune) bool { return r == '\n' || unicode.IsGraphic(r) }
-	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0 {
 		return s
 	}
 	var b strings.Builder
 	for _, r := range s {
-		if plain(r) {
+		if unicode.IsGraphic(r) {
 			b.WriteRune(r)
 			continue
 		}
@@ -249,10 +253,13 @@ func printable(s string) string {
 	return b.String()
 }
 
-// cut shortens a text for a table.
-func cut(s string, width int) string {
-	if text.StringWidth(s) <= width {
+// width is how many columns a text takes.
+func width(s string) int { return utf8.RuneCountInString(s) }
+
+// cut shortens a text to so many columns.
+func cut(s string, columns int) string {
+	if width(s) <= columns {
 		return s
 	}
-	return text.Trim(s, width-1) + "…"
+	return string([]rune(s)[:max(columns-1, 0)]) + "…"
 }

@@ -65,7 +65,8 @@ func (g *given) register(root *cobra.Command) {
 	g.flags.StringSliceVar(&g.indexed, "index-metadata", nil,
 		"metadata keys to index, instead of those the store has (LETHE_INDEXED_METADATA)")
 	for name, values := range map[string][]string{"output": outputFormats(), "progress": progressKinds()} {
-		if err := root.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		complete := cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+		if err := root.RegisterFlagCompletionFunc(name, complete); err != nil {
 			panic("a flag that was just made is there")
 		}
 	}
@@ -115,7 +116,9 @@ func (a *app) load() error {
 		err = layer(rawbytes.Provider(text), yaml.Parser(), func(string) string { return "file " + s.file })
 	}
 	if err == nil {
-		err = layer(a.environment(), nil, func(key string) string { return "environment " + envPrefix + strings.ToUpper(key) })
+		err = layer(a.environment(), nil, func(key string) string {
+			return "environment " + envPrefix + strings.ToUpper(key)
+		})
 	}
 	if err == nil {
 		err = layer(confmap.Provider(values, "."), nil, func(key string) string { return "flag " + flags[key] })

@@ -22,9 +22,9 @@ import (
 
 // opened is a store in use by a command.
 type opened struct {
-	*lethe.Store
-	engine storage.Store
-	dir    string
+	*lethe.Store // nil: only the engine is open
+	engine       storage.Store
+	dir          string
 }
 
 // access says what a command may do to a store that is not there.
@@ -35,44 +35,56 @@ const (
 	creating access = true  // it is made
 )
 
-// open opens the store that --store names, with the driver it needs.
-func (a *app) open(ctx context.Context, how access) (*opened, error) {
+// engine opens what keeps the store that --store names, with the driver it needs. The log on it is not opened.
+func (a *app) engine(ctx context.Context, how access) (s *opened, created bool, err error) {
 	dir := a.settings.Store
 	if scheme, _, ok := strings.Cut(dir, "://"); ok {
-		return nil, event.Errorf(event.ErrUnsupported, "open store: addresses that begin with %s:// do not work yet", scheme).
-			Hint("name a folder, such as --store ./data")
+		return nil, false, event.Errorf(event.ErrUnsupported,
+			"open store: addresses that begin with %s:// do not work yet", scheme).Hint("name a folder, such as --store ./data")
 	}
-	_, err := os.Stat(filepath.Join(dir, "events.db"))
+	_, err = os.Stat(filepath.Join(dir, "events.db"))
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
-		return nil, fmt.Errorf("open store: %w", err)
+		return nil, false, fmt.Errorf("open store: %w", err)
 	}
 	if missing && how == existing {
-		return nil, event.Errorf(event.ErrNotFound, "open store: there is no store in folder %s", dir).
+		return nil, false, event.Errorf(event.ErrNotFound, "open store: there is no store in folder %s", dir).
 			Hint("name another with --store, or create it by a first lethe event append or lethe import")
 	}
 	engine, err := sqlite.Open(ctx, dir, &sqlite.Options{Indexed: a.settings.Indexed})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	store, err := lethe.Open(ctx, engine, kms.None, &lethe.Options{Clock: a.Clock})
-	if err != nil {
-		return nil, errors.Join(err, engine.Close())
-	}
-	if missing {
-		a.say("created store %s", dir)
-	}
-	return &opened{Store: store, engine: engine, dir: dir}, nil
+	return &opened{engine: engine, dir: dir}, missing, nil
 }
 
 // with opens the store, hands it to do, and closes it.
-func (a *app) with(ctx context.Context, how access, do func(s *opened) error) (err error) {
-	s, err := a.open(ctx, how)
+func (a *app) with(ctx context.Context, how access, do func(s *opened) error) error {
+	s, created, err := a.engine(ctx, how)
 	if err != nil {
 		return err
 	}
+	if s.Store, err = lethe.Open(ctx, s.engine, kms.None, &lethe.Options{Clock: a.Clock}); err != nil {
+		return errors.Join(err, s.engine.Close())
+	}
+	if created {
+		a.say("created store %s", s.dir)
+	}
+	return s.use(do)
+}
+
+// withEngine is with for who looks at a store that may be too damaged to be opened as a log.
+func (a *app) withEngine(ctx context.Context, do func(s *opened) error) error {
+	s, _, err := a.engine(ctx, existing)
+	if err != nil {
+		return err
+	}
+	return s.use(do)
+}
+
+func (s *opened) use(do func(s *opened) error) (err error) {
 	defer func() {
-		if closing := s.Close(); err == nil && closing != nil {
+		if closing := s.engine.Close(); err == nil && closing != nil {
 			err = fmt.Errorf("close store: %w", closing)
 		}
 	}()

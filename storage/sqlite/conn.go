@@ -28,12 +28,12 @@ var settings = []struct{ name, value, want string }{
 	{"foreign_keys", "ON", "1"},
 	{"busy_timeout", "5000", "5000"},
 	{"temp_store", "MEMORY", "2"},
-	{"cache_size", "-65536", "-65536"},
+	{"cache_size", "-32768", "-32768"},
 	{"wal_autocheckpoint", "2000", "2000"},
 }
 
-// readSettings are what a reading connection needs of them.
-const readCache = "-16384"
+// readCache is the page cache of a reading connection, in KiB below 0; the file's pages are in the kernel's cache too.
+const readCache = "-8192"
 
 func openConn(path string, flags sqlite.OpenFlags) (*conn, error) {
 	raw, err := sqlite.OpenConn(path, flags)

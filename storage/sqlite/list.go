@@ -142,17 +142,22 @@ func (c chunk) firstOf(key listKey) event.Position {
 	return 0
 }
 
+// The casts here and elsewhere keep SQLite (since 3.52) from planning a statement anew when certain values are bound,
+// which costs more than running it.
+
 // rowAt is the last row of a segment that begins at or before the posting (key, p).
 func (c *conn) rowAt(segment int64, key listKey, p event.Position) (chunk, bool, error) {
 	return c.runRow(`SELECT space, term, first, postings FROM run
-		WHERE segment = ? AND space = ? AND (term, first) <= (?, ?) ORDER BY term DESC, first DESC LIMIT 1`,
+		WHERE segment = CAST(? AS INTEGER) AND space = CAST(? AS INTEGER)
+		AND (term, first) <= (CAST(? AS INTEGER), CAST(? AS INTEGER)) ORDER BY term DESC, first DESC LIMIT 1`,
 		segment, key, p)
 }
 
 // rowAfter is the first row of a segment that begins after the posting (key, p).
 func (c *conn) rowAfter(segment int64, key listKey, p event.Position) (chunk, bool, error) {
 	return c.runRow(`SELECT space, term, first, postings FROM run
-		WHERE segment = ? AND space = ? AND (term, first) > (?, ?) ORDER BY term, first LIMIT 1`,
+		WHERE segment = CAST(? AS INTEGER) AND space = CAST(? AS INTEGER)
+		AND (term, first) > (CAST(? AS INTEGER), CAST(? AS INTEGER)) ORDER BY term, first LIMIT 1`,
 		segment, key, p)
 }
 

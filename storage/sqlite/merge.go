@@ -100,9 +100,8 @@ func (t *commit) mergeStep(rows int) error {
 }
 
 func (t *commit) beginMerge(m *merge) error {
-	err := t.c.query("SELECT max((SELECT max(n) FROM segment), (SELECT max(segment) FROM run)) + 1",
-		func(r row) error { m.into = r.int64(0); return nil })
-	if err != nil {
+	var err error
+	if m.into, err = t.nextSegment(); err != nil {
 		return err
 	}
 	for _, s := range m.sources {
@@ -163,7 +162,8 @@ func (w *runWalk) advance(c *conn) error {
 func (w *runWalk) nextRow(c *conn) error {
 	w.done = true
 	err := c.query(`SELECT space, term, first, postings FROM run
-		WHERE segment = ? AND (space, term, first) > (?, ?, ?) ORDER BY space, term, first LIMIT 1`,
+		WHERE segment = CAST(? AS INTEGER) AND (space, term, first) >
+			(CAST(? AS INTEGER), CAST(? AS INTEGER), CAST(? AS INTEGER)) ORDER BY space, term, first LIMIT 1`,
 		func(r row) error {
 			w.done = false
 			w.after = chunk{key: listKey{space(r.int64(0)), r.int64(1)}, first: event.Position(r.int64(2))}

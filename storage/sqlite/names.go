@@ -47,7 +47,10 @@ func loadNames(c *conn) (*names, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n, c.query("SELECT coalesce(max(id), 0) FROM stream", func(r row) error { n.lastStream = r.int64(0); return nil })
+	return n, c.query("SELECT coalesce(max(id), 0) FROM stream", func(r row) error {
+		n.lastStream = r.int64(0)
+		return nil
+	})
 }
 
 func (n *names) id(text string) (int64, bool) {

@@ -55,6 +55,7 @@ type pageBuilder struct {
 	page    storage.Page
 	looked  int
 	arena   []byte
+	point   *sqlite.Stmt // looks one row up
 }
 
 const rowColumns = `position, id, stream, version, type, recorded, hashes, body, boxes`
@@ -94,7 +95,7 @@ func (b *pageBuilder) scan() error {
 		b.page.Done = true
 		return nil
 	}
-	text := `SELECT ` + rowColumns + ` FROM event WHERE position BETWEEN ? AND ? ORDER BY position`
+	text := `SELECT ` + rowColumns + ` FROM event WHERE position BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY position`
 	low, high := from, to
 	if b.q.Backward {
 		low, high = to, from
@@ -249,17 +250,28 @@ func (b *pageBuilder) positionOf(l *list, version int64, last posting) (event.Po
 	}
 }
 
-// takeAt takes the record at a position, if it matches.
+// takeAt takes the record at a position, if it matches. It runs once for every hit, so it goes to the statement
+// directly.
 func (b *pageBuilder) takeAt(p event.Position) error {
-	found := false
-	err := b.reading.c.rows(`SELECT `+rowColumns+` FROM event WHERE position = ?`, func(s *sqlite.Stmt) error {
-		found = true
-		return b.take(s)
-	}, int64(p))
+	if b.point == nil {
+		point, err := b.reading.c.stmt(`SELECT ` + rowColumns + ` FROM event WHERE position = ?`)
+		if err != nil {
+			return err
+		}
+		b.point = point
+	}
+	b.point.BindInt64(1, int64(p))
+	found, err := b.point.Step()
+	if err == nil && found {
+		err = b.take(b.point)
+	}
+	if reset := b.point.Reset(); err == nil {
+		err = reset
+	}
 	if err == nil && !found {
 		err = event.Errorf(event.ErrCorrupt, "read event at %d: its row is missing", p).Hint("restore a backup")
 	}
-	return err
+	return classify(err)
 }
 
 // take takes the present row, if it matches.
@@ -337,10 +349,10 @@ func (b *pageBuilder) record(s *sqlite.Stmt) (storage.Record, error) {
 
 // column copies a blob into the page's arena: one allocation serves many rows.
 func (b *pageBuilder) column(s *sqlite.Stmt, i int) []byte {
-	if s.ColumnIsNull(i) {
-		return nil
-	}
 	n := s.ColumnLen(i)
+	if n == 0 {
+		return nil // NULL: nothing empty is stored
+	}
 	if cap(b.arena)-len(b.arena) < n {
 		b.arena = make([]byte, 0, max(n, min(64<<10, 512*min(b.q.Limit, 128))))
 	}

@@ -58,7 +58,7 @@ func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (added,
 	t := &commit{store: s, c: s.writer}
 	b := &pageBuilder{store: s, ctx: ctx, q: storage.Query{Limit: s.flush}, reading: &reading{view: view{c: s.writer}}}
 	var terms []storage.Term
-	err := s.writer.rows(`SELECT `+rowColumns+` FROM event WHERE position BETWEEN ? AND ? ORDER BY position`,
+	err := s.writer.rows(`SELECT `+rowColumns+` FROM event WHERE position BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY position`,
 		func(row *sqlite.Stmt) error {
 			b.arena = b.arena[:0]
 			r, err := b.record(row)

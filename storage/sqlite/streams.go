@@ -49,7 +49,8 @@ func (s *Store) Streams(ctx context.Context, q storage.StreamQuery) ([]storage.S
 }
 
 // withVersions adds to each stream the version of its last event.
-func (s *Store) withVersions(ctx context.Context, streams []storage.StreamState, ids []int64) ([]storage.StreamState, error) {
+func (s *Store) withVersions(ctx context.Context, streams []storage.StreamState, ids []int64,
+) ([]storage.StreamState, error) {
 	keys := make([]listKey, len(ids))
 	for i, id := range ids {
 		keys[i] = listKey{streamSpace, id}

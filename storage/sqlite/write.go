@@ -210,17 +210,23 @@ func (t *commit) maintain(events int) error {
 	return nil
 }
 
+// nextSegment is a number that no segment has, nor rows that are still to be deleted, nor the merge in progress.
+func (t *commit) nextSegment() (n int64, err error) {
+	err = t.c.query(`SELECT 1 + max(
+		(SELECT coalesce(max(n), 0) FROM segment), (SELECT coalesce(max(segment), 0) FROM run))`,
+		func(r row) error { n = r.int64(0); return nil })
+	if m := t.store.index.merge; m != nil {
+		n = max(n, m.into+1)
+	}
+	return n, err
+}
+
 // writeTail writes the tail and what this commit adds as one segment.
 func (t *commit) writeTail() error {
 	x := t.store.index
-	n := int64(1)
-	err := t.c.query("SELECT max((SELECT coalesce(max(n), 0) FROM segment), (SELECT coalesce(max(segment), 0) FROM run)) + 1",
-		func(r row) error { n = r.int64(0); return nil })
+	n, err := t.nextSegment()
 	if err != nil {
 		return err
-	}
-	if x.merge != nil {
-		n = max(n, x.merge.into+1)
 	}
 	t.flushed = &segment{n: n, first: x.indexed + 1, last: t.head.Position}
 	if err := t.rows(n, x.runOf(&t.added)); err != nil {

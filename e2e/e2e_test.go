@@ -1,0 +1,59 @@
+// Package e2e_test plays the plays of testdata: each drives the real program, lethe, as a person would at a shell,
+// and reads as documentation of what that person sees.
+//
+// Besides the commands of testscript (go doc github.com/rogpeppe/go-internal/testscript) a play may use
+//
+//	patch FILE OLD NEW    replace every OLD in FILE by NEW of the same length; OLD must be there
+//	sql FILE STATEMENT    change a database file that no process holds
+package e2e_test
+
+import (
+	"bytes"
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/lethe-es/lethe/internal/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"lethe": func() { os.Exit(cli.Main()) }})
+}
+
+func TestPlays(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"patch": patch, "sql": sql},
+	})
+}
+
+func patch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 || len(args[1]) != len(args[2]) {
+		ts.Fatalf("usage: patch FILE OLD NEW, OLD and NEW of the same length")
+	}
+	name := ts.MkAbs(args[0])
+	text, err := os.ReadFile(name)
+	ts.Check(err)
+	changed := bytes.ReplaceAll(text, []byte(args[1]), []byte(args[2]))
+	if bytes.Equal(text, changed) {
+		ts.Fatalf("patch: %s does not hold %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(name, changed, 0o600))
+}
+
+func sql(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sql FILE STATEMENT")
+	}
+	conn, err := sqlite.OpenConn(ts.MkAbs(args[0]), sqlite.OpenReadWrite)
+	ts.Check(err)
+	ts.Check(sqlitex.ExecuteTransient(conn, args[1], nil))
+	if conn.Changes() == 0 {
+		ts.Fatalf("sql: it changed nothing")
+	}
+	ts.Check(conn.Close())
+}

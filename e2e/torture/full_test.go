@@ -1,0 +1,5 @@
+package torture_test
+
+import "context"
+
+func fill(context.Context, *work) {}

@@ -1,0 +1,249 @@
+package torture_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scenario is a road whose every write, sync, truncation, removal and opening is made to fail.
+type scenario struct {
+	name   string
+	before []order // work in the folder before, undisturbed
+	order  order
+}
+
+func scenarios() []scenario {
+	some := []order{{mode: "append", flush: 5, steps: 20}}
+	return []scenario{
+		{"creation", nil, order{mode: "append", flush: 100, steps: 3}},
+		{"append", some, order{mode: "append", flush: 1000, steps: 12}},
+		{"index flush and merge", some, order{mode: "append", flush: 3, steps: 25}},
+		{"log checkpoint", some, order{mode: "bulk", flush: 1000, steps: 40}},
+		{"follower checkpoint", some, order{mode: "follow", flush: 5, steps: 10}},
+		{"import", some, order{mode: "import", flush: 20}},
+		{"truncate", some, order{mode: "truncate", flush: 6, steps: 15}},
+	}
+}
+
+// fault is what a system call is made to do, at how many points unless LETHE_SWEEP=full.
+type fault struct {
+	call, inject string
+	sample       int
+}
+
+const kill = "signal=KILL"
+
+func faults() []fault {
+	all := []fault{
+		{"pwrite64", "error=EIO", 4}, {"pwrite64", "error=ENOSPC", 4}, {"pwrite64", kill, 4},
+		{"fsync", "error=EIO", 8}, {"fsync", kill, 6}, {"ftruncate", "error=ENOSPC", 3}, {"ftruncate", "error=EIO", 2},
+	}
+	for _, call := range []string{"write", "fdatasync", "rename", "renameat", "unlink", "unlinkat", "open", "openat"} {
+		all = append(all, fault{call, "error=EIO", 4}, fault{call, kill, 4})
+	}
+	return all
+}
+
+// TestSweep makes the n-th call of each kind fail, or kills the process there, and looks at what is left.
+func TestSweep(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Fatal("strace is not installed; install it with: apt-get install strace")
+	}
+	full := os.Getenv("LETHE_SWEEP") == "full"
+	for _, s := range scenarios() {
+		t.Run(strings.ReplaceAll(s.name, " ", "_"), func(t *testing.T) {
+			sweep := sweeper{strace: strace, scenario: s, dir: t.TempDir()}
+			counts, err := sweep.prepare(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range faults() {
+				fired := 0
+				for _, n := range points(counts[f.call], f.sample, full) {
+					hit, err := sweep.point(t.Context(), f, n)
+					if err != nil {
+						t.Errorf("%s of %s %d: %v", f.inject, f.call, n, err)
+					}
+					if hit {
+						fired++
+					}
+				}
+				if counts[f.call] == 0 {
+					continue
+				}
+				t.Logf("swept %s %s in %s: fired %d of %d points", f.call, f.inject, s.name, fired, counts[f.call])
+				if fired == 0 {
+					t.Errorf("no point of %s %s fired in %s", f.call, f.inject, s.name)
+				}
+			}
+			for _, call := range []string{"pwrite64", "fsync", "open"} {
+				if counts[call] == 0 {
+					t.Errorf("%s makes no call of %s: the sweep does not see the store's files", s.name, call)
+				}
+			}
+		})
+	}
+}
+
+// points are the calls that are made to fail, of n: all, or so many from the first to the last.
+func points(n, sample int, full bool) []int {
+	if full {
+		sample = n
+	}
+	var some []int
+	for i := range min(n, sample) {
+		some = append(some, 1+i*(n-1)/max(min(n, sample)-1, 1))
+	}
+	return some
+}
+
+type sweeper struct {
+	scenario
+	strace   string
+	dir      string // holds everything of the sweep
+	template string // the folder as it is before
+	known    *account
+	tries    int
+}
+
+// prepare does the work that lies before the scenario, and counts the calls of an undisturbed run.
+func (s *sweeper) prepare(ctx context.Context) (map[string]int, error) {
+	s.template, s.known = filepath.Join(s.dir, "template"), newAccount()
+	if err := os.Mkdir(s.template, 0o700); err != nil {
+		return nil, err
+	}
+	for i, o := range s.before {
+		o.dir, o.run = s.template, uint32(i+1)
+		out, err := o.command(ctx).Output()
+		if err == nil {
+			err = s.known.hear(o.run, bytes.NewReader(out), func(int) {})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("prepare %s: %w", s.name, err)
+		}
+	}
+	try, err := s.run(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(try.account.healthy(), try.account.settle(ctx, try.folder, s.order.flush)); err != nil {
+		return nil, fmt.Errorf("%s without a fault: %w", s.name, err)
+	}
+	return countCalls(try.log, try.folder), os.RemoveAll(try.folder)
+}
+
+// tracedCall is a line of strace: thread, call, arguments.
+var tracedCall = regexp.MustCompile(`^(\d+) +(\w+)\(`)
+
+// countCalls counts calls by name on the busiest thread, since strace counts each thread on its own.
+func countCalls(log, folder string) map[string]int {
+	threads, counts := make(map[string]int), make(map[string]int)
+	for line := range strings.Lines(log) {
+		m := tracedCall.FindStringSubmatch(line)
+		if m == nil || !strings.Contains(line, folder) {
+			continue
+		}
+		threads[m[1]+m[2]]++
+		counts[m[2]] = max(counts[m[2]], threads[m[1]+m[2]])
+	}
+	return counts
+}
+
+// try is one run of the scenario under strace.
+type try struct {
+	folder  string
+	account *account
+	log     string
+	status  int // exit status; -1: killed
+	stderr  string
+}
+
+// run lets the scenario's victim work on a copy of the template, with the given options of strace.
+func (s *sweeper) run(ctx context.Context, inject []string) (*try, error) {
+	s.tries++
+	folder := filepath.Join(s.dir, fmt.Sprint("try", s.tries))
+	if err := os.CopyFS(folder, os.DirFS(s.template)); err != nil {
+		return nil, err
+	}
+	o := s.order
+	o.dir, o.run = folder, uint32(len(s.before)+1)
+	log := folder + ".strace"
+	calls := "trace=pwrite64,write,fsync,fdatasync,ftruncate,rename,renameat,unlink,unlinkat,open,openat"
+	args := append([]string{s.strace, "-f", "-qq", "-y", "-s", "16", "-o", log, "-e", calls}, inject...)
+	for _, name := range []string{"", "events.db", "models.db", "lock"} {
+		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+			args = append(args, "-P", filepath.Join(folder, name+suffix))
+		}
+	}
+	args = append(args, "-P", "/dev/stdout")
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := o.command(ctx, args...)
+	cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	err := cmd.Run()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		return nil, fmt.Errorf("run %s: %w: %s", s.name, errors.Join(err, ctx.Err()), &complaint)
+	}
+	t := &try{folder: folder, account: s.known.clone(), status: cmd.ProcessState.ExitCode(), stderr: complaint.String()}
+	if err := t.account.hear(o.run, &out, func(int) {}); err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(log)
+	t.log = string(text)
+	return t, errors.Join(err, os.Remove(log))
+}
+
+// point makes the n-th call fail, and says whether it came to that.
+func (s *sweeper) point(ctx context.Context, f fault, n int) (fired bool, err error) {
+	t, err := s.run(ctx, []string{"-e", fmt.Sprintf("inject=%s:%s:when=%d", f.call, f.inject, n)})
+	if err != nil {
+		return false, err
+	}
+	if f.inject == kill {
+		fired = t.status == -1
+	} else {
+		fired = strings.Contains(t.log, "(INJECTED)")
+	}
+	if t.status > 0 && t.status != exitFailed || t.status == 0 && t.stderr != "" {
+		return fired, fmt.Errorf("the victim ended with status %d: %s", t.status, t.stderr)
+	}
+	if t.account.late != "" {
+		err = fmt.Errorf("it went on after it failed: %s", t.account.late)
+	}
+	if f.call == "fsync" || f.call == "fdatasync" {
+		err = errors.Join(err, quietAfterSync(t))
+	}
+	err = errors.Join(err, t.account.settle(ctx, t.folder, s.order.flush))
+	if err != nil {
+		err = fmt.Errorf("%w (it told: %s)", err, strings.Join(slices.Compact(t.account.endings), " "))
+	}
+	return fired, errors.Join(err, os.RemoveAll(t.folder))
+}
+
+// quietAfterSync: once a sync failed, nothing may be acknowledged any more: what was not synced may be gone, and no
+// later sync will say so.
+func quietAfterSync(t *try) error {
+	failed := ""
+	for line := range strings.Lines(t.log) {
+		switch {
+		case strings.Contains(line, "(INJECTED)"):
+			failed = line
+		case failed != "" && (strings.Contains(line, `"ack `) || strings.Contains(line, `"checkpoint `)):
+			return fmt.Errorf("a sync failed, %q, and later it told %q", failed, line)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package torture_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/lethe-es/lethe"
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/follow"
+)
+
+// watchers follow a log while it is written, each in its own way, and leave and come back at random moments.
+type watchers struct {
+	subscribers []*subscriber
+	tallies     []*tally
+}
+
+func newWatchers(seed uint64) *watchers {
+	some := event.Filter{{Types: []string{"T1"}}, {Relations: []event.Relation{{Kind: "thing", ID: "0"}}}}
+	return &watchers{
+		subscribers: []*subscriber{
+			{chance: chance(seed, 0)},
+			{chance: chance(seed, 1), filter: some},
+		},
+		tallies: []*tally{{name: "all"}, {name: "some", filter: some}},
+	}
+}
+
+// start lets all of them watch a store that was just opened; what it returns makes them leave.
+func (w *watchers) start(ctx context.Context, store *lethe.Store) (stop func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	errs := make([]error, len(w.subscribers)+len(w.tallies))
+	for i, s := range w.subscribers {
+		wg.Go(func() { errs[i] = s.watch(ctx, store) })
+	}
+	for i, f := range w.tallies {
+		wg.Go(func() { errs[len(w.subscribers)+i] = f.watch(ctx, store) })
+	}
+	return func() error {
+		cancel()
+		wg.Wait()
+		for i, err := range errs {
+			if errors.Is(err, context.Canceled) || errors.Is(err, event.ErrUnavailable) {
+				errs[i] = nil
+			}
+		}
+		return errors.Join(errs...)
+	}
+}
+
+// drain waits until all of them have seen the end.
+func (w *watchers) drain(ctx context.Context, store *lethe.Store) error {
+	head, err := store.Head(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range w.subscribers {
+		s.reach(head.Position)
+	}
+	for _, f := range w.tallies {
+		if err := f.reach(ctx, store, head.Position); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *watchers) check(events []event.Event) error {
+	var errs []error
+	for _, s := range w.subscribers {
+		errs = append(errs, compareSeen("subscriber", s.filter, s.seen, events))
+	}
+	for _, f := range w.tallies {
+		errs = append(errs, f.fault, compareSeen("follower "+f.name, f.filter, f.seen, events))
+	}
+	return errors.Join(errs...)
+}
+
+// compareSeen: what was seen is what matches, once and in order.
+func compareSeen(who string, filter event.Filter, seen []event.ID, events []event.Event) error {
+	for i := range events {
+		if !filter.Matches(&events[i]) {
+			continue
+		}
+		if len(seen) == 0 || seen[0] != events[i].ID {
+			return fmt.Errorf("%s did not see %s when it was its turn (%d left)", who, &events[i], len(seen))
+		}
+		seen = seen[1:]
+	}
+	if len(seen) > 0 {
+		return fmt.Errorf("%s saw %d events too many", who, len(seen))
+	}
+	return nil
+}
+
+// subscriber resumes from the cursor of the last batch it saw.
+type subscriber struct {
+	filter event.Filter
+	chance *rand.Rand
+
+	mu     sync.Mutex
+	moved  sync.Cond
+	cursor event.Cursor
+	seen   []event.ID
+	ended  bool
+}
+
+func (s *subscriber) watch(ctx context.Context, store *lethe.Store) error {
+	s.mu.Lock()
+	s.moved.L, s.ended = &s.mu, false
+	s.mu.Unlock()
+	defer s.take(func() { s.ended = true })
+	for {
+		left := 1 + s.chance.IntN(20)
+		for batch, err := range store.As(event.Actor{}).Batches(ctx, s.filter, s.cursor) {
+			if err != nil {
+				return err
+			}
+			s.take(func() {
+				for i := range batch.Events {
+					s.seen = append(s.seen, batch.Events[i].ID)
+				}
+				s.cursor = batch.Cursor
+			})
+			if left--; left == 0 {
+				break
+			}
+		}
+	}
+}
+
+func (s *subscriber) take(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+	s.moved.L = &s.mu
+	s.moved.Broadcast()
+}
+
+// reach waits until the subscriber has looked as far as p, or has ended.
+func (s *subscriber) reach(p event.Position) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moved.L = &s.mu
+	for s.cursor.Position < p && !s.ended {
+		s.moved.Wait()
+	}
+}
+
+// tally is a follower that notes what it is given. A batch that comes again after a restart, because the run ended
+// between Apply and the checkpoint, replaces what was noted of it.
+type tally struct {
+	name   string
+	filter event.Filter
+
+	mu    sync.Mutex
+	seen  []event.ID
+	at    []event.Position // of seen
+	from  event.Position   // where this run began
+	fault error
+}
+
+func (f *tally) Name() string         { return f.name }
+func (f *tally) Filter() event.Filter { return f.filter }
+
+func (f *tally) Apply(_ context.Context, b follow.Batch) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := f.from
+	for i := range b.Events {
+		e := &b.Events[i]
+		if n := len(f.at); n > 0 && i == 0 && e.Position <= f.at[n-1] && f.from < e.Position {
+			f.forget(e.Position)
+		}
+		if n := len(f.at); n > 0 {
+			last = max(last, f.at[n-1])
+		}
+		if e.Position <= last {
+			f.fault = fmt.Errorf("follower %s got position %d again, after %d", f.name, e.Position, last)
+		}
+		f.seen, f.at = append(f.seen, e.ID), append(f.at, e.Position)
+	}
+	f.from = b.Cursor.Position // from here on nothing may come again in this run
+	return nil
+}
+
+func (f *tally) forget(from event.Position) {
+	n := len(f.at)
+	for n > 0 && f.at[n-1] >= from {
+		n--
+	}
+	f.seen, f.at = f.seen[:n], f.at[:n]
+}
+
+func (f *tally) watch(ctx context.Context, store *lethe.Store) error {
+	stored, err := store.Cursors().Checkpoint(ctx, f.name)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.from = stored.Cursor.Position
+	f.mu.Unlock()
+	return follow.Run(ctx, store.As(event.Actor{}), store.Cursors(), f, &follow.Options{Sparse: 1})
+}
+
+// reach waits until the checkpoint is at p.
+func (f *tally) reach(ctx context.Context, store *lethe.Store, p event.Position) error {
+	for {
+		c, err := store.Cursors().Checkpoint(ctx, f.name)
+		if err != nil || c.Cursor.Position >= p {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-(event.SystemClock{}).After(pause):
+		}
+	}
+}

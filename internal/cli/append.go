@@ -1,0 +1,333 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lethe-es/lethe"
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/log"
+)
+
+// appendFlags are the flags of event append.
+type appendFlags struct {
+	stream, typ, id, data, dataFile string
+	expect, correlation, causation  string
+	occurred, traceparent, actor    string
+	file                            string
+	relations, metadata, ifNone     []string
+	after                           uint64
+	atomic                          bool
+}
+
+func (a *app) eventAppendCommand() *cobra.Command {
+	var f appendFlags
+	cmd := &cobra.Command{
+		Use: "append", Short: "Append an event, or a file of events", Args: want(),
+		Long: `Appends one event and says where it came to lie: its id, its position in the log and its
+version in its stream. When the command ends with exit code 0 the event is durable.
+
+Data is one JSON object. Keep personal data out of it: what is appended stays readable.
+Ids stay readable for ever too; an id that looks like an e-mail address is refused.
+
+--expect N appends only if the stream is at version N, none only if it has no events.
+--if-none appends only if no event that matches exists after position --after (0: at all);
+its words are type=, kind=, stream=, relation=[role=], metadata=key=, correlation=,
+causation=, which must all hold; given more than once, no alternative may match.
+A refused append ends with exit code 4 and changes nothing. Give --id to make a retry
+safe: the same append under the same id is there once.
+
+--file reads JSON Lines, one event a line:
+
+  {"stream": "application/1", "expect": 0, "type": "Registered", "data": {"amount": 20000}}
+
+Fields: stream, type, expect ("any", "none" or a version), id, data, relations (a list of
+{"role", "kind", "id"}), metadata, correlation, causation, occurred_at, traceparent,
+producer. Others are refused. Each line is an append of its own, in order, up to the
+first that is refused; --atomic makes one append of all. A file is checked to its end
+before anything is appended, a pipe only with --atomic.`,
+		Example: `  lethe event append --stream application/1 --type ApplicationRegistered --data '{"amount": 20000}'
+  lethe event append --stream application/1 --type Approved --expect 1 --relation issuer=employee/112
+  lethe event append --stream seat/12A --type SeatTaken --if-none 'type=SeatTaken relation=flight/LH1' \
+      --relation on=flight/LH1
+  lethe event append --file events.jsonl --atomic`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.append(cmd, &f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.stream, "stream", "", "the stream, `kind/id`")
+	flags.StringVar(&f.typ, "type", "", "the event's type")
+	flags.StringVar(&f.id, "id", "", "the event's id, a `UUID`; without it a new one is made")
+	flags.StringVar(&f.data, "data", "", "the event's data, a `JSON` object")
+	flags.StringVar(&f.dataFile, "data-file", "", "read the data from this `file`; -: standard input")
+	flags.StringVar(&f.expect, "expect", "any", "the stream's version before: any, none or a `version`")
+	flags.StringArrayVar(&f.relations, "relation", nil, "an entity it relates to, `role=kind/id`; may be repeated")
+	flags.StringArrayVar(&f.metadata, "metadata", nil, "`key=value`; may be repeated")
+	flags.StringVar(&f.correlation, "correlation", "", "the operation it belongs to")
+	flags.StringVar(&f.causation, "causation", "", "the event or command that caused it, a `UUID`")
+	flags.StringVar(&f.occurred, "occurred-at", "", "when it happened, an RFC 3339 `time`")
+	flags.StringVar(&f.traceparent, "traceparent", "", "W3C trace context")
+	flags.StringVar(&f.actor, "as", "", "who acts, `kind/id`: becomes the relation issuer")
+	flags.StringArrayVar(&f.ifNone, "if-none", nil, "append only if no event matches this `filter`; may be repeated")
+	flags.Uint64Var(&f.after, "after", 0, "with --if-none: look only after this position")
+	flags.StringVar(&f.file, "file", "", "append the events of this `file` of JSON Lines; -: standard input")
+	flags.BoolVar(&f.atomic, "atomic", false, "with --file: all lines as one append")
+	return cmd
+}
+
+func (a *app) append(cmd *cobra.Command, f *appendFlags) error {
+	for _, alone := range []string{"stream", "type", "id", "data", "data-file", "expect", "relation", "metadata",
+		"correlation", "causation", "occurred-at", "traceparent"} {
+		if err := atMostOne(cmd.Flags(), "file", alone); err != nil {
+			return err
+		}
+	}
+	if f.atomic && f.file == "" {
+		return event.Invalid("usage", "--atomic goes with --file only").Hint("see: lethe event append --help")
+	}
+	condition, err := f.condition(cmd)
+	if err != nil {
+		return err
+	}
+	actor := event.Actor{}
+	if f.actor != "" {
+		if actor, err = event.ParseActor(f.actor); err != nil {
+			return err
+		}
+	}
+	if f.file != "" {
+		return a.appendFile(cmd.Context(), f, actor, condition)
+	}
+	if err := atMostOne(cmd.Flags(), "data", "data-file"); err != nil {
+		return err
+	}
+	write, err := a.write(f)
+	if err != nil {
+		return err
+	}
+	return a.with(cmd.Context(), creating, func(s *opened) error {
+		req := log.Request{Writes: []log.Write{write}, Condition: condition}
+		res, err := s.As(actor).AppendAll(cmd.Context(), req)
+		if err != nil {
+			return err
+		}
+		p := placed(res, 0)
+		return a.single(p, p.fields()...)
+	})
+}
+
+func (f *appendFlags) condition(cmd *cobra.Command) (*event.Condition, error) {
+	if len(f.ifNone) == 0 {
+		if cmd.Flags().Changed("after") {
+			return nil, event.Invalid("usage", "--after goes with --if-none only").Hint("see: lethe event append --help")
+		}
+		return nil, nil
+	}
+	c := &event.Condition{After: event.Position(f.after)}
+	for _, text := range f.ifNone {
+		filter, err := parseMatch(text)
+		if err != nil {
+			return nil, err
+		}
+		c.Filter = append(c.Filter, filter...)
+	}
+	return c, nil
+}
+
+// write makes the one write of the command line, and checks it before a store is opened or made.
+func (a *app) write(f *appendFlags) (w log.Write, err error) {
+	if f.stream == "" || f.typ == "" {
+		return w, event.Invalid("usage", "event append: --stream and --type are needed, or --file").
+			Hint("see: lethe event append --help")
+	}
+	if w.Stream, err = event.ParseStream(f.stream); err != nil {
+		return w, err
+	}
+	if w.Expected, err = parseExpected(f.expect); err != nil {
+		return w, err
+	}
+	d := event.Draft{Type: f.typ, Correlation: f.correlation, Traceparent: f.traceparent, Data: json.RawMessage(f.data)}
+	if f.dataFile != "" {
+		if d.Data, err = a.readData(f.dataFile); err != nil {
+			return w, err
+		}
+	}
+	if f.id != "" {
+		if d.ID, err = event.ParseID(f.id); err != nil {
+			return w, err
+		}
+	}
+	if f.causation != "" {
+		if d.Causation, err = event.ParseID(f.causation); err != nil {
+			return w, err
+		}
+	}
+	if f.occurred != "" {
+		if d.OccurredAt, err = time.Parse(time.RFC3339Nano, f.occurred); err != nil {
+			return w, event.Invalid("malformed_time", "parse --occurred-at: want an RFC 3339 time, such as 2026-01-31T08:00:00Z")
+		}
+	}
+	for _, text := range f.relations {
+		r, err := event.ParseRelation(text)
+		if err != nil {
+			return w, err
+		}
+		d.Relations = append(d.Relations, r)
+	}
+	if d.Metadata, err = parsePairs("metadata", f.metadata); err != nil {
+		return w, err
+	}
+	w.Events = []event.Draft{d}
+	return w, d.Validate()
+}
+
+func parseExpected(text string) (event.Expected, error) {
+	switch text {
+	case "any":
+		return event.Any, nil
+	case "none":
+		return event.None, nil
+	}
+	v, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || v < 0 {
+		return 0, event.Invalid("malformed_version", "parse expected version: want any, none or a version such as 3")
+	}
+	return event.At(event.Version(v)), nil
+}
+
+// readData reads the data of one event and no more than one may have.
+func (a *app) readData(name string) ([]byte, error) {
+	in, err := a.input(name)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	data, err := io.ReadAll(io.LimitReader(in, event.MaxDataBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read data: %w", err)
+	}
+	return data, nil
+}
+
+// input opens a file for reading; - is standard input.
+func (a *app) input(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(a.Stdin), nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read input: %w", err)
+	}
+	return f, nil
+}
+
+// place is where an event came to lie.
+type place struct {
+	ID       event.ID       `json:"id"`
+	Stream   string         `json:"stream"`
+	Position event.Position `json:"position"`
+	Version  event.Version  `json:"version"`
+	Repeated bool           `json:"repeated"` // it was in the log before, from the same append
+}
+
+func placed(res log.Result, i int) place {
+	p := res.Events[i]
+	return place{p.ID, p.Stream.String(), p.Position, p.Version, res.Repeated}
+}
+
+func (p place) fields() []field {
+	fields := []field{{"id", p.ID.String()}, {"stream", p.Stream}, {"position", number(p.Position)},
+		{"version", number(p.Version)}}
+	if p.Repeated {
+		fields = append(fields, field{"repeated", "it was in the log already"})
+	}
+	return fields
+}
+
+// appendFile appends the lines of a file.
+func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor, condition *event.Condition) error {
+	info, err := os.Stat(f.file)
+	if again := err == nil && info.Mode().IsRegular(); again || f.atomic {
+		all, err := a.checkFile(f)
+		if err != nil {
+			return err
+		}
+		if f.atomic {
+			all.Condition = condition
+			return a.with(ctx, creating, func(s *opened) error {
+				list := a.list(placeColumns()...)
+				return errors.Join(a.appendRequest(ctx, s.As(actor), all, list), list.close())
+			})
+		}
+	}
+	in, err := a.input(f.file)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	next, stop := iter.Pull2(draftLines(in))
+	defer stop()
+	first, err, ok := next()
+	if err != nil || !ok {
+		return err // before a store is made
+	}
+	return a.with(ctx, creating, func(s *opened) error {
+		list := a.list(placeColumns()...)
+		session := s.As(actor)
+		for line := first; ok && err == nil; line, err, ok = next() {
+			req := log.Request{Writes: []log.Write{line.write}, Condition: condition}
+			if err = a.appendRequest(ctx, session, req, list); err != nil {
+				err = fmt.Errorf("line %d: %w", line.number, err)
+				break
+			}
+		}
+		if err != nil {
+			a.say("events appended before it: %d", list.items)
+		}
+		return errors.Join(err, list.close())
+	})
+}
+
+func placeColumns() []string { return []string{"id", "stream", "position", "version"} }
+
+// checkFile reads a file to its end without appending; what it gives is the request of --atomic.
+func (a *app) checkFile(f *appendFlags) (log.Request, error) {
+	in, err := a.input(f.file)
+	if err != nil {
+		return log.Request{}, err
+	}
+	defer in.Close()
+	var all log.Request
+	count := 0
+	for line, err := range draftLines(in) {
+		if count++; err == nil && f.atomic {
+			err = line.join(&all, count)
+		}
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+func (a *app) appendRequest(ctx context.Context, s *lethe.Session, req log.Request, list *listing) error {
+	res, err := s.AppendAll(ctx, req)
+	if err != nil {
+		return err
+	}
+	for i := range res.Events {
+		p := placed(res, i)
+		if err := list.add(p, p.ID.String(), p.Stream, number(p.Position), number(p.Version)); err != nil {
+			return err
+		}
+	}
+	return list.flush()
+}

@@ -1,0 +1,276 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lethe-es/lethe"
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
+)
+
+// property is a value of a stream's data, and the event that set it.
+type property struct {
+	Value   json.RawMessage `json:"value"`
+	Version event.Version   `json:"version"`
+	Type    string          `json:"type"`
+	Event   event.ID        `json:"event"`
+}
+
+// snapshot is a stream as of some version: of each top-level property of its events' data the last value.
+type snapshot struct {
+	Stream     string              `json:"stream"`
+	Version    event.Version       `json:"version"`
+	Position   event.Position      `json:"position"`
+	RecordedAt *time.Time          `json:"recorded_at,omitempty"`
+	Truncated  int                 `json:"truncated,omitempty"` // events whose data is gone
+	Properties map[string]property `json:"properties"`
+}
+
+func newSnapshot(stream event.StreamID) *snapshot {
+	return &snapshot{Stream: stream.String(), Properties: make(map[string]property)}
+}
+
+// apply is one step of the fold.
+func (s *snapshot) apply(e *event.Event) error {
+	s.Version, s.Position, s.RecordedAt = e.Version, e.Position, &e.RecordedAt
+	if e.Pruned {
+		s.Truncated++
+		return nil
+	}
+	return event.Properties(e.Data, func(name string, value []byte) {
+		s.Properties[name] = property{slices.Clone(value), e.Version, e.Type, e.ID}
+	})
+}
+
+func (s *snapshot) names() []string { return slices.Sorted(maps.Keys(s.Properties)) }
+
+// replay folds the events of a stream as long as they are meant.
+func replay(ctx context.Context, s *opened, stream event.StreamID, visit func(*event.Event) (bool, error)) error {
+	for e, err := range s.As(event.Actor{}).Read(ctx, stream, lethe.Range{Pruned: true}) {
+		if err != nil {
+			return err
+		}
+		if more, err := visit(&e); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) streamAtCommand() *cobra.Command {
+	var version, position uint64
+	var at string
+	cmd := &cobra.Command{
+		Use: "at STREAM", Short: "Show a stream as it was", Args: want("STREAM"),
+		Long: `Shows a stream as of a version, a position of the log or a time, or as it is now: its version
+then, and its state by the simplest rule: of each top-level property of its events' data the
+last value, with the event that set it. A property set to null is null, not gone. Events that
+were truncated since no longer take part; a note says how many.`,
+		Example: "  lethe stream at application/1 --version 2\n" +
+			"  lethe stream at application/1 --time 2026-01-31T12:00:00Z -o json\n" +
+			"  lethe stream at application/1 --position 1044",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := atMostOne(cmd.Flags(), "version", "position", "time"); err != nil {
+				return err
+			}
+			stream, err := event.ParseStream(args[0])
+			if err != nil {
+				return err
+			}
+			until, err := a.parseTime("time", at)
+			if err != nil {
+				return err
+			}
+			meant := func(e *event.Event) bool {
+				return (!cmd.Flags().Changed("version") || e.Version <= event.Version(version)) &&
+					(!cmd.Flags().Changed("position") || e.Position <= event.Position(position)) &&
+					(until.IsZero() || !e.RecordedAt.After(until))
+			}
+			return a.with(cmd.Context(), existing, func(s *opened) error {
+				state, err := s.state(cmd.Context(), stream)
+				if err == nil {
+					err = within(state, event.Version(version))
+				}
+				if err != nil {
+					return err
+				}
+				return a.showAt(cmd.Context(), s, stream, meant)
+			})
+		},
+	}
+	cmd.Flags().Uint64Var(&version, "version", 0, "as of this version")
+	cmd.Flags().Uint64Var(&position, "position", 0, "as of this position of the log")
+	cmd.Flags().StringVar(&at, "time", "", "as of this `time`: RFC 3339, a date, or how long ago (24h)")
+	return cmd
+}
+
+// within refuses a version that the stream does not have yet.
+func within(s storage.StreamState, v event.Version) error {
+	if v > s.Version {
+		return event.Invalid("malformed_version", "read %s: version %d is beyond its end at %d", s.Stream, v, s.Version)
+	}
+	return nil
+}
+
+func (a *app) showAt(ctx context.Context, s *opened, stream event.StreamID, meant func(*event.Event) bool) error {
+	snap := newSnapshot(stream)
+	err := replay(ctx, s, stream, func(e *event.Event) (bool, error) {
+		if !meant(e) {
+			return false, nil
+		}
+		return true, snap.apply(e)
+	})
+	if err != nil {
+		return err
+	}
+	if snap.Truncated > 0 {
+		a.say("note: truncated events: %d; what they said no longer takes part", snap.Truncated)
+	}
+	if a.settings.Output == formatJSON {
+		return a.single(snap)
+	}
+	if a.settings.Output == formatTable {
+		if snap.Version == 0 {
+			a.say("%s had no events yet", stream)
+			return nil
+		}
+		a.say("%s at version %d, position %d, recorded at %s", stream, snap.Version, snap.Position, moment(*snap.RecordedAt))
+	}
+	list := a.list("property", "value", "version", "type", "event")
+	for _, name := range snap.names() {
+		p := snap.Properties[name]
+		line := struct {
+			Property string `json:"property"`
+			property
+		}{name, p}
+		if err := list.add(line, name, a.cell(p.Value), number(p.Version), p.Type, p.Event.String()); err != nil {
+			return err
+		}
+	}
+	return list.close()
+}
+
+// cell is a value in a table or csv.
+func (a *app) cell(value json.RawMessage) string {
+	if a.settings.Output == formatTable {
+		return cut(compact(value), dataWidth)
+	}
+	return compact(value)
+}
+
+// change is a property that differs between two versions; nil: it was not there.
+type change struct {
+	Property string          `json:"property"`
+	Before   json.RawMessage `json:"before,omitempty"`
+	After    json.RawMessage `json:"after,omitempty"`
+}
+
+func (a *app) streamDiffCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "diff STREAM V1 V2", Short: "Show what changed between two versions of a stream",
+		Args: want("STREAM", "V1", "V2"),
+		Long: `Shows the events after version V1 up to V2, and the top-level properties of the data that
+differ between the two, by the rule of stream at. Version 0 is before the first event.
+
+With -o json it is one object; csv and jsonl hold the changed properties only.`,
+		Example: "  lethe stream diff application/1 2 5\n  lethe stream diff application/1 0 1 -o json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stream, err := event.ParseStream(args[0])
+			if err != nil {
+				return err
+			}
+			from, err := parseVersion(args[1])
+			if err != nil {
+				return err
+			}
+			to, err := parseVersion(args[2])
+			if err != nil {
+				return err
+			}
+			if from > to {
+				return event.Invalid("malformed_version", "compare %s: version %d is after %d", stream, from, to).
+					Hint("give the older one first")
+			}
+			return a.with(cmd.Context(), existing, func(s *opened) error {
+				state, err := s.state(cmd.Context(), stream)
+				if err == nil {
+					err = within(state, to)
+				}
+				if err != nil {
+					return err
+				}
+				return a.showDiff(cmd.Context(), s, stream, from, to)
+			})
+		},
+	}
+}
+
+func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, from, to event.Version) error {
+	before, after := newSnapshot(stream), newSnapshot(stream)
+	events := []event.Event{}
+	err := replay(ctx, s, stream, func(e *event.Event) (bool, error) {
+		if e.Version > to {
+			return false, nil
+		}
+		if e.Version > from {
+			events = append(events, *e)
+		} else if err := before.apply(e); err != nil {
+			return false, err
+		}
+		return true, after.apply(e)
+	})
+	if err != nil {
+		return err
+	}
+	changed := compare(before, after)
+	if after.Truncated > 0 {
+		a.say("note: truncated events: %d; what they said no longer takes part", after.Truncated)
+	}
+	if a.settings.Output == formatJSON {
+		return a.single(struct {
+			Stream  string        `json:"stream"`
+			From    event.Version `json:"from"`
+			To      event.Version `json:"to"`
+			Events  []event.Event `json:"events"`
+			Changed []change      `json:"changed"`
+		}{stream.String(), from, to, events, changed})
+	}
+	if a.settings.Output == formatTable {
+		list := a.events()
+		for i := range events {
+			if err := list.event(&events[i]); err != nil {
+				return err
+			}
+		}
+		if err := list.close(); err != nil {
+			return err
+		}
+		fmt.Fprintf(a.Stdout, "\nproperties changed: %d\n", len(changed))
+	}
+	list := a.list("property", "before", "after")
+	for _, c := range changed {
+		if err := list.add(c, c.Property, a.cell(c.Before), a.cell(c.After)); err != nil {
+			return err
+		}
+	}
+	return list.close()
+}
+
+// compare lists the properties whose values differ, by name.
+func compare(before, after *snapshot) []change {
+	changed := []change{}
+	for _, name := range after.names() { // a property never goes away
+		old, now := before.Properties[name].Value, after.Properties[name].Value
+		if old == nil || compact(old) != compact(now) {
+			changed = append(changed, change{name, old, now})
+		}
+	}
+	return changed
+}

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lethe-es/lethe"
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
+)
+
+func (a *app) streamCommand() *cobra.Command {
+	return group("stream", "Look at streams, close and truncate them",
+		`A stream is the events of one entity, such as application/1, in order: its versions run from
+1 without a gap. These commands list streams, show them as they are or were, and end them.`,
+		a.streamListCommand(), a.streamShowCommand(), a.streamAtCommand(), a.streamDiffCommand(),
+		a.streamCloseCommand(), a.streamTruncateCommand(), a.streamMaxAgeCommand(), a.streamExpireCommand())
+}
+
+// streamLine is a stream as it is shown.
+type streamLine struct {
+	Stream    string        `json:"stream"`
+	Version   event.Version `json:"version"`
+	Closed    bool          `json:"closed"`
+	Truncated event.Version `json:"truncated_before,omitempty"`
+}
+
+func lineOf(s storage.StreamState) streamLine {
+	return streamLine{s.Stream.String(), s.Version, s.Closed, s.Truncated}
+}
+
+func (a *app) streamListCommand() *cobra.Command {
+	var kind, after string
+	var limit uint32
+	cmd := &cobra.Command{
+		Use: "ls", Short: "List streams", Args: want(),
+		Long: "Lists streams ordered by kind and id. Streams of Lethe itself are shown with --kind lethe.",
+		Example: "  lethe stream ls --kind application --limit 20\n" +
+			"  lethe stream ls --kind application --after application/1042 --limit 20",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q := storage.StreamQuery{Kind: kind, Limit: 256}
+			var err error
+			if after != "" {
+				if q.After, err = event.ParseStream(after); err != nil {
+					return err
+				}
+			}
+			if kind != "" {
+				if err := event.Stream(kind, "any").Validate(); err != nil {
+					return err
+				}
+			}
+			return a.with(cmd.Context(), existing, func(s *opened) error {
+				return a.listStreams(cmd.Context(), s, q, int(limit))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&kind, "kind", "", "only streams of this kind")
+	cmd.Flags().StringVar(&after, "after", "", "only streams behind this one, `kind/id`")
+	cmd.Flags().Uint32Var(&limit, "limit", 0, "at most so many; 0: all")
+	return cmd
+}
+
+func (a *app) listStreams(ctx context.Context, s *opened, q storage.StreamQuery, limit int) error {
+	list := a.list("stream", "version", "closed", "truncated before")
+	err := eachStream(ctx, s, q, func(state storage.StreamState) (bool, error) {
+		if q.Kind == "" && state.Stream.Kind == event.SystemKind {
+			return true, nil
+		}
+		closed, truncated := "", ""
+		if state.Closed {
+			closed = "closed"
+		}
+		if state.Truncated > 0 {
+			truncated = number(state.Truncated)
+		}
+		err := list.add(lineOf(state), state.Stream.String(), number(state.Version), closed, truncated)
+		return list.items != limit, err
+	})
+	if closing := list.close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// eachStream visits streams page by page until visit says no.
+func eachStream(ctx context.Context, s *opened, q storage.StreamQuery,
+	visit func(storage.StreamState) (bool, error),
+) error {
+	for {
+		page, err := s.Streams(ctx, q)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, state := range page {
+			if more, err := visit(state); err != nil || !more {
+				return err
+			}
+		}
+		q.After = page[len(page)-1].Stream
+	}
+}
+
+// state is what the store knows of one stream; event.ErrNotFound if it has no events.
+func (s *opened) state(ctx context.Context, id event.StreamID) (storage.StreamState, error) {
+	if err := id.Validate(); err != nil {
+		return storage.StreamState{}, err
+	}
+	// The greatest text below the id: its last byte one less, and then more than any id is long.
+	last := len(id.ID) - 1
+	before := id.ID[:last] + string([]byte{id.ID[last] - 1}) + strings.Repeat("\xff", event.MaxIDBytes)
+	found, err := s.Streams(ctx, storage.StreamQuery{Kind: id.Kind, After: event.Stream(id.Kind, before), Limit: 1})
+	if err != nil {
+		return storage.StreamState{}, err
+	}
+	if len(found) == 0 || found[0].Stream != id || found[0].Version == 0 {
+		return storage.StreamState{}, event.Errorf(event.ErrNotFound, "find stream %s: it has no events", id).
+			Hint("list streams with: lethe stream ls --kind %s", id.Kind)
+	}
+	return found[0], nil
+}
+
+func (a *app) streamShowCommand() *cobra.Command {
+	var from, to uint64
+	var limit uint32
+	reverse := false
+	cmd := &cobra.Command{
+		Use: "show STREAM", Short: "Show the events of a stream", Args: want("STREAM"),
+		Long: "Shows a stream's events in order of version. Of truncated ones only the header is left.\n" +
+			"With -o json it is one object: the state of the stream and its events.",
+		Example: "  lethe stream show application/1\n  lethe stream show application/1 --reverse --limit 5",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stream, err := event.ParseStream(args[0])
+			if err != nil {
+				return err
+			}
+			if from > 0 && to > 0 && from > to {
+				return event.Invalid("malformed_version", "stream show: --from %d is after --to %d", from, to)
+			}
+			r := lethe.Range{From: event.Version(from), To: event.Version(to), Limit: int(limit), Pruned: true}
+			if r.Backward = reverse; reverse {
+				r.From, r.To = r.To, r.From
+			}
+			return a.with(cmd.Context(), existing, func(s *opened) error {
+				return a.showStream(cmd.Context(), s, stream, r)
+			})
+		},
+	}
+	cmd.Flags().Uint64Var(&from, "from", 0, "from this version on")
+	cmd.Flags().Uint64Var(&to, "to", 0, "up to this version")
+	cmd.Flags().BoolVar(&reverse, "reverse", false, "the newest first")
+	cmd.Flags().Uint32Var(&limit, "limit", 0, "at most so many; 0: all")
+	return cmd
+}
+
+func (a *app) showStream(ctx context.Context, s *opened, stream event.StreamID, r lethe.Range) error {
+	state, err := s.state(ctx, stream)
+	if err != nil {
+		return err
+	}
+	events := s.As(event.Actor{}).Read(ctx, stream, r)
+	if a.settings.Output != formatJSON {
+		if a.settings.Output == formatTable {
+			a.say("%s", describe(state))
+		}
+		return a.showEvents(events)
+	}
+	out := struct {
+		streamLine
+		Events []event.Event `json:"events"`
+	}{lineOf(state), []event.Event{}}
+	for e, err := range events {
+		if err != nil {
+			return err
+		}
+		out.Events = append(out.Events, e)
+	}
+	return a.single(out)
+}
+
+// describe says in words what state a stream is in.
+func describe(s storage.StreamState) string {
+	text := s.Stream.String() + " is at version " + number(s.Version)
+	if s.Closed {
+		text += ", closed"
+	}
+	if s.Truncated > 0 {
+		text += ", truncated before version " + number(s.Truncated)
+	}
+	return text
+}
+
+func parseVersion(text string) (event.Version, error) {
+	v, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		return 0, event.Invalid("malformed_version", "parse version: want a number, such as 3")
+	}
+	return event.Version(v), nil
+}
