@@ -85,7 +85,9 @@ func (s *Store) Streams(ctx context.Context, q storage.StreamQuery) ([]storage.S
 }
 
 // MaxAges are the limits set by Session.SetMaxAge, by kind.
-func (s *Store) MaxAges(ctx context.Context) (map[string]time.Duration, error) { return s.log.MaxAges(ctx) }
+func (s *Store) MaxAges(ctx context.Context) (map[string]time.Duration, error) {
+	return s.log.MaxAges(ctx)
+}
 
 // ImportKey is the key from which imports derive event ids, so that importing again adds nothing.
 func (s *Store) ImportKey() [32]byte { return storage.ImportKey(s.log.Identity().Secret) }

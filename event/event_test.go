@@ -99,7 +99,9 @@ func TestRefusals(t *testing.T) {
 		{"personal_reference", func(d *event.Draft) { d.Correlation = "jo%40example.org" }},
 		{"malformed_name", func(d *event.Draft) { d.Relations = []event.Relation{{Role: "", Kind: "k", ID: "1"}} }},
 		{"malformed_reference", func(d *event.Draft) { d.Relations = []event.Relation{{Role: "r", Kind: "k"}} }},
-		{"malformed_traceparent", func(d *event.Draft) { d.Traceparent = "00-00000000000000000000000000000000-b7ad6b7169203331-01" }},
+		{"malformed_traceparent", func(d *event.Draft) {
+			d.Traceparent = "00-00000000000000000000000000000000-b7ad6b7169203331-01"
+		}},
 		{"malformed_metadata", func(d *event.Draft) { d.Metadata = map[string]string{"a": "\x00"} }},
 		{"malformed_name", func(d *event.Draft) { d.Metadata = map[string]string{"": "x"} }},
 		{"malformed_producer", func(d *event.Draft) { d.Producer.Name = "\x1b[31m" }},

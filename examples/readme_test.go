@@ -76,12 +76,12 @@ func words(t *testing.T, command string) []string {
 	for i, part := range strings.Split(command, "'") {
 		if i%2 == 1 {
 			all = append(all, part)
-		} else {
-			all = append(all, strings.Fields(part)...)
+			continue
 		}
-	}
-	if strings.ContainsAny(command, "\"\\$`") && !strings.Contains(command, "'") {
-		t.Fatalf("split %s: only single quotes are understood", command)
+		if strings.ContainsAny(part, "\"\\$`|<>&;*") {
+			t.Fatalf("split %s: only blanks and single quotes are understood", command)
+		}
+		all = append(all, strings.Fields(part)...)
 	}
 	return all
 }

@@ -289,7 +289,8 @@ func TestRefusedRequests(t *testing.T) {
 	for code, req := range map[string]*log.Request{
 		"empty_or_oversized": {},
 		"repeated_stream":    request(write("a", event.Any, d), write("a", event.Any, draft(2))),
-		"reserved":           request(log.Write{Stream: event.Stream("lethe", "streams"), Expected: event.Any, Events: []event.Draft{d}}),
+		"reserved": request(log.Write{
+			Stream: event.Stream("lethe", "streams"), Expected: event.Any, Events: []event.Draft{d}}),
 		"personal_reference": request(write("jo@example.org", event.Any, d)),
 		"malformed_type":     request(write("a", event.Any, event.Draft{})),
 		"invalid_json":       request(write("a", event.Any, event.Draft{Type: "T", Data: []byte("{")})),

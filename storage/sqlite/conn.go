@@ -42,7 +42,13 @@ func openConn(path string, flags sqlite.OpenFlags) (*conn, error) {
 	}
 	raw.SetBusyTimeout(5 * time.Second)
 	c := &conn{Conn: raw, path: path, statements: make(map[string]*sqlite.Stmt)}
-	if err := c.configure(flags&sqlite.OpenReadOnly != 0); err != nil {
+	reader := flags&sqlite.OpenReadOnly != 0
+	if !reader { // before anything is set: a file that is not ours stays as it is
+		if _, err := c.isNew(); err != nil {
+			return nil, joinClose(err, c)
+		}
+	}
+	if err := c.configure(reader); err != nil {
 		return nil, joinClose(err, c)
 	}
 	return c, nil

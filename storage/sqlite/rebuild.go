@@ -17,15 +17,15 @@ func (s *Store) rebuildTail(ctx context.Context) error {
 	head := s.head.head.Position
 	for from := s.index.indexed + 1; from <= head; {
 		to := min(head, from+event.Position(s.flush)-1)
-		a, roles, err := s.postingsOf(ctx, from, to)
+		a, err := s.postingsOf(ctx, from, to)
 		if err != nil {
 			return fmt.Errorf("rebuild index: %w", err)
 		}
-		if int(to-from)+1 < s.flush && len(roles) == 0 {
+		if int(to-from)+1 < s.flush {
 			s.index.takeOver(&a)
-			return nil
+			break
 		}
-		if err := s.writeSegment(to, &a, roles); err != nil {
+		if err := s.writeSegment(to, &a); err != nil {
 			return fmt.Errorf("rebuild index: %w", err)
 		}
 		from = to + 1
@@ -35,8 +35,8 @@ func (s *Store) rebuildTail(ctx context.Context) error {
 }
 
 // writeSegment writes postings up to a position as a segment, in a transaction of its own.
-func (s *Store) writeSegment(to event.Position, a *added, names map[string]int64) error {
-	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), names: names, added: *a}
+func (s *Store) writeSegment(to event.Position, a *added) error {
+	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), added: *a}
 	t.head.Position = to
 	err := t.c.transaction(func() error {
 		if err := t.writeTail(); err != nil {
@@ -52,9 +52,8 @@ func (s *Store) writeSegment(to event.Position, a *added, names map[string]int64
 	return nil
 }
 
-// postingsOf computes the postings of stored rows. Roles that no name exists for yet cannot be: a commit stores them
-// with the event; they are returned all the same, so that nothing depends on it.
-func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (added, map[string]int64, error) {
+// postingsOf computes the postings of stored rows, whose roles all have a number since their commit.
+func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (added, error) {
 	t := &commit{store: s, c: s.writer}
 	b := &pageBuilder{store: s, ctx: ctx, q: storage.Query{Limit: s.flush}, reading: &reading{view: view{c: s.writer}}}
 	var terms []storage.Term
@@ -73,7 +72,7 @@ func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (added,
 			r.Terms = terms
 			return t.index(&r, row.ColumnInt64(2))
 		}, int64(from), int64(to))
-	return t.added, t.names, err
+	return t.added, err
 }
 
 // Reindex drops the inverted index and builds it anew from the rows.

@@ -59,7 +59,7 @@ func openEvents(path string) (*conn, error) {
 		return nil, err
 	}
 	if err := c.prepareFile(eventsSchema); err != nil {
-		return nil, fmt.Errorf("%w", joinClose(err, c))
+		return nil, joinClose(err, c)
 	}
 	return c, nil
 }
@@ -71,26 +71,39 @@ func joinClose(err error, c *conn) error {
 	return err
 }
 
-// prepareFile gives a new file its schema, and refuses a file that is not ours or newer than we are.
+// prepareFile gives a new file its schema.
 func (c *conn) prepareFile(schema string) error {
+	fresh, err := c.isNew()
+	if err != nil || !fresh {
+		return err
+	}
+	return c.create(schema)
+}
+
+// isNew reports whether the file is still empty. A file that is not ours, or newer than we are, is event.ErrFormat.
+func (c *conn) isNew() (bool, error) {
 	app, err := c.pragma("application_id")
 	if err != nil {
-		return err
+		return false, err
 	}
 	version, err := c.pragma("user_version")
 	if err != nil {
-		return err
+		return false, err
 	}
+	tables := int64(0)
+	err = c.query("SELECT count(*) FROM sqlite_schema", func(r row) error { tables = r.int64(0); return nil })
 	switch {
-	case app == "0" && version == "0":
-		return c.create(schema)
+	case err != nil:
+		return false, err
+	case app == "0" && version == "0" && tables == 0:
+		return true, nil
 	case app != strconv.Itoa(applicationID):
-		return event.Errorf(event.ErrFormat, "open %s: it is not a Lethe file", c.path)
+		return false, event.Errorf(event.ErrFormat, "open %s: it is not a Lethe file", c.path)
 	case version != strconv.Itoa(formatVersion):
-		return event.Errorf(event.ErrFormat, "open %s: its format is %s, this version knows %d",
+		return false, event.Errorf(event.ErrFormat, "open %s: its format is %s, this version knows %d",
 			c.path, version, formatVersion).Hint("upgrade Lethe")
 	}
-	return nil
+	return false, nil
 }
 
 // create writes schema and marks in one transaction: a crash leaves an empty file or a whole one.
