@@ -19,11 +19,16 @@ test: ## run every test, as continuous integration does
 build: ## build bin/lethe: one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/lethe ./cmd/lethe
 
-bench: ## run the Go benchmarks, with allocations
+bench: build ## measure this machine: appends, scans, streams, followers, then the Go benchmarks
+	bin/lethe bench append --clients 64 $(ARGS)
+	bin/lethe bench append --batch 1000 $(ARGS)
+	bin/lethe bench read $(ARGS)
+	bin/lethe bench stream $(ARGS)
+	bin/lethe bench follow $(ARGS)
 	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
 
-bench-growth: build ## append from 1 M to 30 M events and see whether it stays as fast (an hour, 40 GB)
-	bin/lethe bench growth --store $${STORE:-./data/growth} $(ARGS)
+bench-growth: build ## does a store stay as fast as it grows? (EVENTS=30000000 for the long run)
+	bin/lethe bench growth --events $(or $(EVENTS),3000000) $(ARGS)
 
 fuzz: ## run every fuzz target for 30 s (FUZZTIME=5m for longer)
 	@scripts/fuzz.sh $(or $(FUZZTIME),30s)

@@ -2,6 +2,7 @@ package torture_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -37,44 +38,59 @@ func TestMetamorphic(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		n++
 		folder := filepath.Join(dir, strconv.Itoa(n))
-		compareWorlds(t.Context(), r, folder)
+		p := drawProgramme(r)
+		other := sqliteWorld(p.seed, folder, p.batch, p.flush)
+		if err := p.compare(t.Context(), memoryWorld(p.seed, p.batch), other); err != nil {
+			r.Fatal(err)
+		}
 		if err := os.RemoveAll(folder); err != nil {
 			r.Fatal(err)
 		}
 	})
 }
 
-func compareWorlds(ctx context.Context, r *rapid.T, folder string) {
-	start := rapid.Uint64().Draw(r, "seed")
-	batch := rapid.SampledFrom([]int{0, 3}).Draw(r, "batch")
-	flush := rapid.SampledFrom([]int{7, 7, 0}).Draw(r, "flush")
-	worlds := []*world{memoryWorld(start, batch), sqliteWorld(start, folder, batch, flush)}
+// programme is what is done in two worlds.
+type programme struct {
+	seed         uint64
+	batch, flush int
+	deeds        []deed
+}
+
+func drawProgramme(r *rapid.T) *programme {
+	p := &programme{
+		seed:  rapid.Uint64().Draw(r, "seed"),
+		batch: rapid.SampledFrom([]int{0, 3}).Draw(r, "batch"),
+		flush: rapid.SampledFrom([]int{7, 7, 0}).Draw(r, "flush"),
+	}
+	draw := &programmer{r: r}
+	for range rapid.IntRange(1, 40).Draw(r, "steps") {
+		p.deeds = append(p.deeds, draw.deed())
+	}
+	return p
+}
+
+// compare runs the programme in both worlds and says where they differ.
+func (p *programme) compare(ctx context.Context, worlds ...*world) (err error) {
 	for _, w := range worlds {
 		if err := w.reopen(ctx); err != nil {
-			r.Fatalf("open %s: %v", w.name, err)
+			return fmt.Errorf("open %s: %w", w.name, err)
 		}
-		defer func() {
-			if err := w.store.Close(); err != nil {
-				r.Errorf("close %s: %v", w.name, err)
-			}
-		}()
+		defer func() { err = errors.Join(err, w.store.Close()) }()
 	}
-	p := &programmer{r: r}
-	for range rapid.IntRange(1, 40).Draw(r, "steps") {
-		d := p.deed()
-		want, got := d.do(ctx, worlds[0]), d.do(ctx, worlds[1])
-		if want != got {
-			r.Fatalf("%s:\n%s", d.name, cmp.Diff(want, got))
+	for _, d := range p.deeds {
+		if diff := cmp.Diff(d.do(ctx, worlds[0]), d.do(ctx, worlds[1])); diff != "" {
+			return fmt.Errorf("%s:\n%s", d.name, diff)
 		}
 	}
 	for _, w := range worlds {
-		if _, err := inspect(ctx, kept{w.engine}); err != nil {
-			r.Fatalf("inspect %s: %v", w.name, err)
+		if _, err := inspect(ctx, w.engine); err != nil {
+			return fmt.Errorf("inspect %s: %w", w.name, err)
 		}
 	}
 	if diff := cmp.Diff(worlds[0].everything(ctx), worlds[1].everything(ctx)); diff != "" {
-		r.Fatalf("in the end:\n%s", diff)
+		return fmt.Errorf("in the end:\n%s", diff)
 	}
+	return nil
 }
 
 // programmer draws the steps of a programme.

@@ -79,7 +79,7 @@ type work struct {
 func tasks() map[string]func(context.Context, *work) {
 	return map[string]func(context.Context, *work){
 		"storm": storm, "append": appendAlone, "follow": followAlone, "import": importAlone, "truncate": truncateAlone,
-		"bulk": bulk, "hold": hold, "fill": fill, "liar": liar,
+		"bulk": bulk, "hold": hold, "read": readAlone, "fill": fill, "liar": liar,
 	}
 }
 
@@ -349,6 +349,12 @@ func truncateAlone(ctx context.Context, w *work) {
 			w.tell("truncated %s", code(err))
 		}
 	}
+}
+
+// readAlone reads the log.
+func readAlone(ctx context.Context, w *work) {
+	_, err := gather(w.store.As(event.Actor{}), ctx, lethe.Query{})
+	w.tell("ended %s", code(err))
 }
 
 // hold keeps the store until its input ends.

@@ -69,7 +69,9 @@ type tree struct {
 	cut          bool // some node has more than is shown
 }
 
-func (t *tree) note(format string, args ...any) { t.notes = append(t.notes, fmt.Sprintf(format, args...)) }
+func (t *tree) note(format string, args ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, args...))
+}
 
 // grow gives the root.
 func (t *tree) grow(ctx context.Context, id event.ID) (*node, error) {

@@ -20,10 +20,12 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	if s.head.closed {
+	switch {
+	case s.head.closed:
 		return storage.Head{}, errClosed()
-	}
-	if s.failed != nil {
+	case s.head.rebuilding:
+		return storage.Head{}, errRebuilding()
+	case s.failed != nil:
 		return storage.Head{}, s.failed
 	}
 	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), streams: make(map[event.StreamID]*streamEntry)}

@@ -57,7 +57,8 @@ func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (added,
 	t := &commit{store: s, c: s.writer}
 	b := &pageBuilder{store: s, ctx: ctx, q: storage.Query{Limit: s.flush}, reading: &reading{view: view{c: s.writer}}}
 	var terms []storage.Term
-	err := s.writer.rows(`SELECT `+rowColumns+` FROM event WHERE position BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY position`,
+	err := s.writer.rows(`SELECT `+rowColumns+` FROM event
+		WHERE position BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY position`,
 		func(row *sqlite.Stmt) error {
 			b.arena = b.arena[:0]
 			r, err := b.record(row)
@@ -75,17 +76,33 @@ func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (added,
 	return t.added, err
 }
 
-// Reindex drops the inverted index and builds it anew from the rows.
+// Reindex drops the inverted index and builds it anew from the rows. Until it is done, and for good if it fails,
+// reading and appending are event.ErrUnavailable: half an index would hide events. Opening the store goes on with it.
 func (s *Store) Reindex(ctx context.Context) error {
 	s.write.Lock()
 	defer s.write.Unlock()
 	if s.head.closed {
 		return errClosed()
 	}
+	s.setRebuilding(true)
 	if err := s.redeclare(s.head.head.Indexed); err != nil {
 		return fmt.Errorf("rebuild index: %w", err)
 	}
-	return s.rebuildTail(ctx)
+	if err := s.rebuildTail(ctx); err != nil {
+		return err
+	}
+	s.setRebuilding(false)
+	return nil
+}
+
+func (s *Store) setRebuilding(on bool) {
+	s.head.mu.Lock()
+	defer s.head.mu.Unlock()
+	s.head.rebuilding = on
+}
+
+func errRebuilding() error {
+	return event.Errorf(event.ErrUnavailable, "use store: its index is being rebuilt").Hint("try again when that is done")
 }
 
 // redeclare empties the index and sets which metadata keys it knows.

@@ -60,6 +60,8 @@ type headState struct {
 	head   storage.Head
 	moved  chan struct{}
 	closed bool
+
+	rebuilding bool // the index is incomplete: nothing may be read through it
 }
 
 // Open opens the store in dir, which is created if it is not there. event.ErrHeld: another process has it.

@@ -90,8 +90,11 @@ func (s *Store) read(ctx context.Context, keys []listKey, streams []event.Stream
 func (s *Store) begin(c *conn, keys []listKey, streams []event.StreamID) (*reading, error) {
 	s.head.mu.RLock()
 	defer s.head.mu.RUnlock()
-	if s.head.closed {
+	switch {
+	case s.head.closed:
 		return nil, errClosed()
+	case s.head.rebuilding:
+		return nil, errRebuilding()
 	}
 	if err := c.exec("BEGIN"); err != nil {
 		return nil, err
