@@ -203,7 +203,9 @@ func hunt(try func(n int) error) (n int, found error) {
 
 func brokenHistory(t *testing.T, defect broken, random *rand.Rand) error {
 	defect.Store, defect.commits = memory.Open(memory.Options{}), new(atomic.Int64)
-	b := bed{"memory", func() (storage.Store, error) { return kept{&defect}, nil }}
+	b := bed{
+		name: "memory", open: func() (storage.Store, error) { return kept{&defect}, nil }, patience: 5 * time.Second,
+	}
 	return runHistory(t, b, newHistory(random.Uint64()), random)
 }
 

@@ -29,7 +29,7 @@ func scenarios() []scenario {
 		{"creation", nil, order{mode: "append", flush: 100, steps: 3}},
 		{"append", some, order{mode: "append", flush: 1000, steps: 12}},
 		{"index flush and merge", some, order{mode: "append", flush: 3, steps: 25}},
-		{"log checkpoint", some, order{mode: "bulk", flush: 1000, steps: 40}},
+		{"log checkpoint", some, order{mode: "bulk", flush: 1000, steps: 32}},
 		{"follower checkpoint", some, order{mode: "follow", flush: 5, steps: 10}},
 		{"import", some, order{mode: "import", flush: 20}},
 		{"truncate", some, order{mode: "truncate", flush: 6, steps: 15}},
@@ -133,7 +133,7 @@ func (s *sweeper) prepare(ctx context.Context) (map[string]int, error) {
 			return nil, fmt.Errorf("prepare %s: %w", s.name, err)
 		}
 	}
-	try, err := s.run(ctx, nil)
+	try, err := s.run(ctx, nil, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -172,8 +172,8 @@ type try struct {
 	stderr  string
 }
 
-// run lets the scenario's victim work on a copy of the template, with the given options of strace.
-func (s *sweeper) run(ctx context.Context, inject []string) (*try, error) {
+// run lets the scenario's victim work on a copy of the template under strace, with a fault at the n-th call.
+func (s *sweeper) run(ctx context.Context, inject *fault, n int) (*try, error) {
 	s.tries++
 	folder := filepath.Join(s.dir, fmt.Sprint("try", s.tries))
 	if err := os.CopyFS(folder, os.DirFS(s.template)); err != nil {
@@ -183,7 +183,13 @@ func (s *sweeper) run(ctx context.Context, inject []string) (*try, error) {
 	o.dir, o.run = folder, uint32(len(s.before)+1)
 	log := folder + ".strace"
 	calls := "trace=pwrite64,write,fsync,fdatasync,ftruncate,rename,renameat,unlink,unlinkat,open,openat"
-	args := append([]string{s.strace, "-f", "-qq", "-y", "-s", "16", "-o", log, "-e", calls}, inject...)
+	if inject != nil {
+		calls = "trace=write," + inject.call
+	}
+	args := []string{s.strace, "-f", "-qq", "-y", "-s", "16", "--seccomp-bpf", "-o", log, "-e", calls}
+	if inject != nil {
+		args = append(args, "-e", fmt.Sprintf("inject=%s:%s:when=%d", inject.call, inject.inject, n))
+	}
 	for _, name := range []string{"", "events.db", "models.db", "lock"} {
 		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
 			args = append(args, "-P", filepath.Join(folder, name+suffix))
@@ -220,7 +226,7 @@ func (s *sweeper) run(ctx context.Context, inject []string) (*try, error) {
 
 // point makes the n-th call fail, and says whether it came to that.
 func (s *sweeper) point(ctx context.Context, f fault, n int) (fired bool, err error) {
-	t, err := s.run(ctx, []string{"-e", fmt.Sprintf("inject=%s:%s:when=%d", f.call, f.inject, n)})
+	t, err := s.run(ctx, &f, n)
 	if err != nil {
 		return false, err
 	}

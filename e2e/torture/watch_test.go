@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"time"
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
@@ -52,14 +53,21 @@ func (w *watchers) start(ctx context.Context, store *lethe.Store) (stop func() e
 	}
 }
 
-// drain waits until all of them have seen the end.
-func (w *watchers) drain(ctx context.Context, store *lethe.Store) error {
+// drain waits until all of them have seen the end. patience, which only broken engines need, is how long; 0: for ever.
+func (w *watchers) drain(ctx context.Context, store *lethe.Store, patience time.Duration) error {
+	if patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
 	head, err := store.Head(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range w.subscribers {
-		s.reach(head.Position)
+		if err := s.reach(ctx, head.Position); err != nil {
+			return err
+		}
 	}
 	for _, f := range w.tallies {
 		if err := f.reach(ctx, store, head.Position); err != nil {
@@ -103,24 +111,21 @@ type subscriber struct {
 	chance *rand.Rand
 
 	mu     sync.Mutex
-	moved  sync.Cond
 	cursor event.Cursor
 	seen   []event.ID
 	ended  bool
 }
 
 func (s *subscriber) watch(ctx context.Context, store *lethe.Store) error {
-	s.mu.Lock()
-	s.moved.L, s.ended = &s.mu, false
-	s.mu.Unlock()
-	defer s.take(func() { s.ended = true })
+	s.note(func() { s.ended = false })
+	defer s.note(func() { s.ended = true })
 	for {
 		left := 1 + s.chance.IntN(20)
 		for batch, err := range store.As(event.Actor{}).Batches(ctx, s.filter, s.cursor) {
 			if err != nil {
 				return err
 			}
-			s.take(func() {
+			s.note(func() {
 				for i := range batch.Events {
 					s.seen = append(s.seen, batch.Events[i].ID)
 				}
@@ -133,21 +138,32 @@ func (s *subscriber) watch(ctx context.Context, store *lethe.Store) error {
 	}
 }
 
-func (s *subscriber) take(change func()) {
+func (s *subscriber) note(change func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change()
-	s.moved.L = &s.mu
-	s.moved.Broadcast()
 }
 
 // reach waits until the subscriber has looked as far as p, or has ended.
-func (s *subscriber) reach(p event.Position) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.moved.L = &s.mu
-	for s.cursor.Position < p && !s.ended {
-		s.moved.Wait()
+func (s *subscriber) reach(ctx context.Context, p event.Position) error {
+	return poll(ctx, func() (there bool, err error) {
+		s.note(func() { there = s.cursor.Position >= p || s.ended })
+		return there, nil
+	})
+}
+
+// poll looks again and again until something has come about.
+func poll(ctx context.Context, look func() (bool, error)) error {
+	for {
+		there, err := look()
+		if there || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for a watcher to see the end: %w", ctx.Err())
+		case <-(event.SystemClock{}).After(pause):
+		}
 	}
 }
 
@@ -161,6 +177,7 @@ type tally struct {
 	seen  []event.ID
 	at    []event.Position // of seen
 	from  event.Position   // where this run began
+	ended bool
 	fault error
 }
 
@@ -201,23 +218,23 @@ func (f *tally) watch(ctx context.Context, store *lethe.Store) error {
 	if err != nil {
 		return err
 	}
-	f.mu.Lock()
-	f.from = stored.Cursor.Position
-	f.mu.Unlock()
+	f.note(func() { f.from, f.ended = stored.Cursor.Position, false })
+	defer f.note(func() { f.ended = true })
 	return follow.Run(ctx, store.As(event.Actor{}), store.Cursors(), f, &follow.Options{Sparse: 1})
 }
 
-// reach waits until the checkpoint is at p.
+func (f *tally) note(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// reach waits until the checkpoint is at p, or the follower has ended.
 func (f *tally) reach(ctx context.Context, store *lethe.Store, p event.Position) error {
-	for {
+	return poll(ctx, func() (bool, error) {
+		ended := false
+		f.note(func() { ended = f.ended })
 		c, err := store.Cursors().Checkpoint(ctx, f.name)
-		if err != nil || c.Cursor.Position >= p {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-(event.SystemClock{}).After(pause):
-		}
-	}
+		return ended || c.Cursor.Position >= p, err
+	})
 }

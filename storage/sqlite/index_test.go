@@ -65,10 +65,14 @@ func check(t testing.TB, s storage.Log, r *rand.Rand) {
 		return
 	}
 	end := max(uint64(head.Position), 1)
-	filter := event.Filter{{
-		Types:     []string{fmt.Sprintf("Type%d", r.IntN(3)), "Type0"},
-		Relations: []event.Relation{{Role: []string{"", "issuer", "owner"}[r.IntN(3)], Kind: "employee", ID: fmt.Sprint(r.IntN(5))}},
-	}, {Stream: event.Stream("note", fmt.Sprint(r.IntN(40)))}, {Relations: []event.Relation{{Kind: "rare", ID: fmt.Sprint(r.IntN(6))}}}}
+	employee := event.Relation{
+		Role: []string{"", "issuer", "owner"}[r.IntN(3)], Kind: "employee", ID: fmt.Sprint(r.IntN(5)),
+	}
+	filter := event.Filter{
+		{Types: []string{fmt.Sprintf("Type%d", r.IntN(3)), "Type0"}, Relations: []event.Relation{employee}},
+		{Stream: event.Stream("note", fmt.Sprint(r.IntN(40)))},
+		{Relations: []event.Relation{{Kind: "rare", ID: fmt.Sprint(r.IntN(6))}}},
+	}
 	var want []event.Position
 	for page := (storage.Page{}); !page.Done; {
 		page, err = s.Page(context.Background(), storage.Query{From: page.Scanned + 1, To: end, Limit: 500})
@@ -90,6 +94,17 @@ func check(t testing.TB, s storage.Log, r *rand.Rand) {
 	}
 }
 
+func checkUntil(done <-chan struct{}, t testing.TB, s storage.Log, r *rand.Rand) {
+	for {
+		select {
+		case <-done:
+			return
+		default:
+			check(t, s, r)
+		}
+	}
+}
+
 // TestMergesStayExact grows a log through every level of merging, with readers that compare index and scan all the
 // while, and opens it anew in between.
 func TestMergesStayExact(t *testing.T) {
@@ -102,17 +117,8 @@ func TestMergesStayExact(t *testing.T) {
 		done := make(chan struct{})
 		var readers sync.WaitGroup
 		for reader := range 2 {
-			readers.Go(func() {
-				mine := rand.New(rand.NewPCG(uint64(round), uint64(reader)))
-				for {
-					select {
-					case <-done:
-						return
-					default:
-						check(t, s, mine)
-					}
-				}
-			})
+			mine := rand.New(rand.NewPCG(uint64(round), uint64(reader)))
+			readers.Go(func() { checkUntil(done, t, s, mine) })
 		}
 		for n := range 250 {
 			items := make([]storagetest.Item, 1+r.IntN(6))
@@ -164,7 +170,8 @@ func TestLongLists(t *testing.T) {
 		if got := walk(t, s, storage.Query{Filter: owner, From: from, Backward: true, Limit: 900}); len(got) != int(from) {
 			t.Errorf("from %d backward: %d events", from, len(got))
 		}
-		if got := walk(t, s, storage.Query{Filter: even, From: from, Limit: 900}); len(got) != (12_000-int(from)+1+int(from%2))/2 {
+		every2nd := (12_000 - int(from) + 1 + int(from%2)) / 2
+		if got := walk(t, s, storage.Query{Filter: even, From: from, Limit: 900}); len(got) != every2nd {
 			t.Errorf("every second from %d: %d events", from, len(got))
 		}
 		page, err := s.Page(t.Context(), storage.Query{Stream: event.Stream("note", "one"), From: from, Limit: 1})
@@ -244,7 +251,8 @@ func TestForeignFiles(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "events.db"), []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
+	garbage := []byte(strings.Repeat("not a database ", 1000))
+	if err := os.WriteFile(filepath.Join(dir, "events.db"), garbage, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := sqlite.Open(t.Context(), dir, nil); !errors.Is(err, event.ErrCorrupt) {

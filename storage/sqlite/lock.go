@@ -66,6 +66,22 @@ func held(f *os.File, dir string) error {
 		Hint("use its server instead: --store %s", h.Address)
 }
 
+// makeDir creates the folder, and makes its name durable: without it a power loss could take a store whose first
+// events were acknowledged.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
 func (l *lock) release() error {
 	if l == nil {
 		return nil
