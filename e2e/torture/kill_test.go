@@ -59,8 +59,9 @@ const cyclesPerStore = 8
 
 // TestKill kills a process in the middle of appends, truncations, an import and a follower's checkpoints.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	from := seed(t)
-	cycles := scale(t, "LETHE_KILLS", 120)
+	cycles := scale(t, "LETHE_KILLS", 200)
 	events, lines := 0, 0
 	for n := 0; n < cycles; {
 		dir, a, flush := t.TempDir(), newAccount(), []int{7, 64, 1000}[n/cyclesPerStore%3]

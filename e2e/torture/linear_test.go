@@ -64,6 +64,7 @@ const (
 // TestLinearizable runs histories of concurrent clients, whose appends conflict and are sometimes of unknown outcome,
 // while subscribers and followers watch, over restarts of the store.
 func TestLinearizable(t *testing.T) {
+	t.Parallel()
 	from := seed(t)
 	counts := make(map[outcome]int)
 	for n := range scale(t, "LETHE_HISTORIES", 240) {

@@ -24,6 +24,7 @@ import (
 // TestMetamorphic runs random programmes of every operation on memory and on SQLite: every answer is the same, down
 // to ids, leaves and error codes. A failing programme is printed with the flag that runs it again.
 func TestMetamorphic(t *testing.T) {
+	t.Parallel()
 	checks := flag.Lookup("rapid.checks")
 	before := checks.Value.String()
 	if err := checks.Value.Set(strconv.Itoa(scale(t, "LETHE_PROGRAMMES", 500))); err != nil {

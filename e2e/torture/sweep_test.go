@@ -62,6 +62,7 @@ func TestSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal("strace is not installed; install it with: apt-get install strace")
 	}
+	t.Parallel()
 	wanted := os.Getenv("LETHE_SWEEP")
 	for _, s := range scenarios() {
 		t.Run(strings.ReplaceAll(s.name, " ", "_"), func(t *testing.T) {
@@ -252,12 +253,14 @@ func (s *sweeper) point(ctx context.Context, f fault, n int) (fired bool, err er
 }
 
 // quietAfterSync: once a sync failed, nothing may be acknowledged any more: what was not synced may be gone, and no
-// later sync will say so.
+// later sync will say so. Only names are another matter: SQLite does not look at what its own syncs of the folder come
+// to, so it is enough if another sync of the folder went well.
 func quietAfterSync(t *try) error {
-	failed := ""
+	folder, failed := t.folder+">", ""
+	named := regexp.MustCompile(`sync\(\d+<` + regexp.QuoteMeta(folder) + `\) += 0`).MatchString(t.log)
 	for line := range strings.Lines(t.log) {
 		switch {
-		case strings.Contains(line, "(INJECTED)"):
+		case strings.Contains(line, "(INJECTED)") && !(named && strings.Contains(line, folder)):
 			failed = line
 		case failed != "" && toldCall.MatchString(line):
 			return fmt.Errorf("a sync failed, %q, and later it told %q", failed, line)

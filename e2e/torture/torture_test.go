@@ -9,6 +9,7 @@
 //     (LETHE_SWEEP=full takes every point, otherwise a sample).
 //   - full_test.go: a full disk is a clear error, and passes.
 //   - held_test.go: a second process is refused.
+//   - trouble_test.go: what is left when a disk fails in the middle of several steps.
 //   - defect_test.go: the checkers find the defects they are for.
 //
 // The victim of kills and failing calls is this test binary, started again with LETHE_VICTIM set: victim_test.go. It

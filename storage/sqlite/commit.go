@@ -34,13 +34,18 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 			s.index.abandonMerge()
 		}
 		if errors.Is(err, event.ErrFailed) {
-			s.failed = event.Errorf(event.ErrFailed, "write store: the disk failed an earlier write").
-				Hint("check the disk, then open the store again")
+			s.failed = errFailedBefore()
 		}
 		return storage.Head{}, err
 	}
 	s.publish(t.takeOver)
 	return cloneHead(s.head.head), nil
+}
+
+// errFailedBefore answers every write after one that the disk failed: what that one left on the disk is not known.
+func errFailedBefore() error {
+	return event.Errorf(event.ErrFailed, "write store: the disk failed an earlier write").
+		Hint("check the disk, then open the store again")
 }
 
 // commit is one transaction of the writer: what it adds to memory is kept apart until it is durable.

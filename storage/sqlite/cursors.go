@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -15,6 +16,7 @@ import (
 type cursors struct {
 	mu     sync.Mutex
 	c      *conn
+	failed error // a failed sync ends all writing
 	closed bool
 }
 
@@ -92,7 +94,14 @@ func (s *Store) Checkpoint(ctx context.Context, follower string) (found storage.
 func (s *Store) Advance(ctx context.Context, follower string, from, to storage.Checkpoint) (storage.Checkpoint, error) {
 	to.Revision = from.Revision + 1
 	err := s.cursors.use(ctx, func(c *conn) error {
-		return c.transaction(func() error { return advance(c, follower, from.Revision, to) })
+		if s.cursors.failed != nil {
+			return s.cursors.failed
+		}
+		err := c.transaction(func() error { return advance(c, follower, from.Revision, to) })
+		if errors.Is(err, event.ErrFailed) {
+			s.cursors.failed = errFailedBefore()
+		}
+		return err
 	})
 	if err != nil {
 		return storage.Checkpoint{}, fmt.Errorf("store checkpoint of %s: %w", follower, err)

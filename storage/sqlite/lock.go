@@ -66,8 +66,7 @@ func held(f *os.File, dir string) error {
 		Hint("use its server instead: --store %s", h.Address)
 }
 
-// makeDir creates the folder, and makes its name durable: without it a power loss could take a store whose first
-// events were acknowledged.
+// makeDir creates the folder, and makes its name durable.
 func makeDir(dir string) error {
 	if _, err := os.Stat(dir); err == nil {
 		return nil
@@ -75,11 +74,20 @@ func makeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
+	return syncDir(filepath.Dir(filepath.Clean(dir)))
+}
+
+// syncDir makes the names in a folder durable. SQLite syncs the folder too when it creates a file, but goes on when
+// that fails; and without the name of a file, a power loss takes all that was acknowledged in it.
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("sync folder: %w", err)
 	}
-	return errors.Join(parent.Sync(), parent.Close())
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("%w: %w", event.Errorf(event.ErrFailed, "sync folder %s: the disk refused", dir), err)
+	}
+	return nil
 }
 
 func (l *lock) release() error {

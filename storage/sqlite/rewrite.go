@@ -35,7 +35,7 @@ func (s *Store) Rewrite(ctx context.Context, fence uint64, edits []storage.Edit)
 		return nil
 	})
 	if errors.Is(err, event.ErrFailed) {
-		s.failed = err
+		s.failed = errFailedBefore()
 	}
 	return err
 }

@@ -80,6 +80,9 @@ func Open(ctx context.Context, dir string, o *Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), l.release())
 	}
 	s.lock = l
+	if err := syncDir(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.Close())
+	}
 	return s, nil
 }
 
