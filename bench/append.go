@@ -107,15 +107,16 @@ type appender struct {
 	condition Condition
 	streams   []state
 	next      int
+	seen      event.Position // how far it knows the log: up to its last append
 }
 
 type state struct {
-	name string
-	last log.Placed // its last event
+	name    string
+	version event.Version
 }
 
 func newAppender(t *target, o *Options, client int) *appender {
-	a := &appender{t: t, maker: newMaker(o, client), condition: o.Condition}
+	a := &appender{t: t, maker: newMaker(o, client), condition: o.Condition, seen: t.start}
 	for n := client; n < o.Streams; n += o.Clients {
 		a.streams = append(a.streams, state{name: t.name(n)})
 	}
@@ -130,15 +131,15 @@ func (a *appender) append(ctx context.Context) error {
 	var condition *event.Condition
 	switch a.condition {
 	case Version:
-		write.Expected = event.At(s.last.Version)
+		write.Expected = event.At(s.version)
 	case Query:
-		condition = &event.Condition{Filter: about(s.name, drafts[0].Relations), After: max(s.last.Position, a.t.start)}
+		condition = &event.Condition{Filter: about(s.name, drafts[0].Relations), After: a.seen}
 	}
 	result, err := a.t.session.AppendAll(ctx, log.Request{Writes: []log.Write{write}, Condition: condition})
 	if err != nil {
 		return err
 	}
-	s.last = result.Events[len(result.Events)-1]
+	s.version, a.seen = result.Events[len(result.Events)-1].Version, result.Last()
 	return nil
 }
 

@@ -61,7 +61,7 @@ type Condition string
 // The conditions of an append.
 const (
 	Version Condition = "version" // the exact version of its stream
-	Query   Condition = "query"   // no event about its entity since the last that the caller knows
+	Query   Condition = "query"   // no event about its entity since the caller last appended anything
 	None    Condition = "none"
 )
 

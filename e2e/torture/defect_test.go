@@ -58,7 +58,8 @@ func TestModel(t *testing.T) {
 		{"reordered read", false, []porcupine.Operation{first, write(3, 4, event.Any, 2, ok(2)), read(5, 6, 2, 1)}},
 		{"two at one version", false, []porcupine.Operation{first, write(1, 3, event.None, 2, ok(1))}},
 		{"version that skips", false, []porcupine.Operation{first, write(3, 4, event.Any, 2, ok(3))}},
-		{"conflict without cause", false, []porcupine.Operation{first, write(3, 4, event.At(1), 2, answer{outcome: conflict, actual: 1})}},
+		{"conflict without cause", false, []porcupine.Operation{first,
+			write(3, 4, event.At(1), 2, answer{outcome: conflict, actual: 1})}},
 		{"condition that was overlooked", false, []porcupine.Operation{first, guarded(3, 4, none, 2, ok(2))}},
 		{"event nobody wrote", false, []porcupine.Operation{first, read(3, 4, 1, 9)}},
 	}
@@ -126,7 +127,9 @@ func defects() map[string]broken {
 	filtered := func(q storage.Query) bool { return len(q.Filter) > 0 }
 	return map[string]broken{
 		"acknowledges a commit it does not make": {lie: func(n int64) bool { return n == 9 }},
-		"overlooks conditions":                   {commit: func(_ *broken, _ *storage.Head, f *storage.Found) { clear(f.Hits) }},
+		"overlooks conditions": {commit: func(_ *broken, _ *storage.Head, f *storage.Found) {
+			clear(f.Hits)
+		}},
 		"overlooks the newest version": {commit: func(_ *broken, _ *storage.Head, f *storage.Found) {
 			for i := range f.Streams {
 				f.Streams[i].Version = max(f.Streams[i].Version, 1) - 1
@@ -160,7 +163,9 @@ func defects() map[string]broken {
 				c.Cursor.Position++
 			}
 		}},
-		"sets followers back": {checkpoint: func(c *storage.Checkpoint) { c.Cursor.Position -= min(c.Cursor.Position, 3) }},
+		"sets followers back": {checkpoint: func(c *storage.Checkpoint) {
+			c.Cursor.Position -= min(c.Cursor.Position, 3)
+		}},
 	}
 }
 

@@ -35,7 +35,8 @@ func TestHeld(t *testing.T) {
 	}
 	named := fmt.Sprintf("process %d holds it", holder.Process.Pid)
 
-	if _, err := sqlite.Open(t.Context(), dir, nil); !errors.Is(err, event.ErrHeld) || !strings.Contains(err.Error(), named) {
+	_, err = sqlite.Open(t.Context(), dir, nil)
+	if !errors.Is(err, event.ErrHeld) || !strings.Contains(err.Error(), named) {
 		t.Errorf("open a held folder: %v; want ErrHeld and %q", err, named)
 	}
 	reader := order{mode: "read", dir: dir, run: 1}.command(t.Context())
@@ -58,7 +59,8 @@ func TestHeld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.As(event.Actor{}).Append(t.Context(), event.Stream("s", "1"), event.None, ticket{run: 1}.draft(0)); err != nil {
+	draft := ticket{run: 1}.draft(0)
+	if _, err := store.As(event.Actor{}).Append(t.Context(), event.Stream("s", "1"), event.None, draft); err != nil {
 		t.Errorf("append after the holder was killed: %v", err)
 	}
 	if err := store.Close(); err != nil {

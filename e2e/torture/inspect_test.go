@@ -42,7 +42,8 @@ func inspect(ctx context.Context, engine storage.Store) ([]event.Event, error) {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
 	if report.Events != uint64(head.Position) || len(events) != int(head.Position) {
-		return nil, fmt.Errorf("the head is at %d, verified are %d, a scan gives %d", head.Position, report.Events, len(events))
+		return nil, fmt.Errorf("the head is at %d, verified are %d, a scan gives %d",
+			head.Position, report.Events, len(events))
 	}
 	if err := checkGaps(events); err != nil {
 		return nil, err

@@ -118,7 +118,8 @@ func runPhase(t *testing.T, b bed, everyone []*client, watch *watchers, last boo
 		return err
 	}
 	shaken := &shaky{Store: engine, h: h, chance: chance(random.Uint64(), 0)}
-	store, err := lethe.Open(t.Context(), shaken, kms.None, &lethe.Options{Clock: newStepClock(), Batch: 1 + random.IntN(8)})
+	options := &lethe.Options{Clock: newStepClock(), Batch: 1 + random.IntN(8)}
+	store, err := lethe.Open(t.Context(), shaken, kms.None, options)
 	if err != nil {
 		return err
 	}

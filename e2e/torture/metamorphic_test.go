@@ -158,7 +158,8 @@ func (p *programmer) draft() event.Draft {
 }
 
 func (p *programmer) relation(roles ...string) event.Relation {
-	return event.Relation{Role: p.pick("role", roles...), Kind: p.pick("kind", "person", "thing"), ID: p.pick("id", "1", "2")}
+	role := p.pick("role", roles...)
+	return event.Relation{Role: role, Kind: p.pick("kind", "person", "thing"), ID: p.pick("id", "1", "2")}
 }
 
 func (p *programmer) filter() event.Filter {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,46 +68,62 @@ func TestSweep(t *testing.T) {
 	for _, s := range scenarios() {
 		t.Run(strings.ReplaceAll(s.name, " ", "_"), func(t *testing.T) {
 			sweep := sweeper{strace: strace, scenario: s, dir: t.TempDir()}
-			counts, err := sweep.prepare(t.Context())
+			files, err := sweep.prepare(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, f := range faults() {
-				if counts[f.call] == 0 || wanted != "" && wanted != "full" && wanted != f.call {
-					continue
-				}
-				fired := 0
-				for _, n := range points(counts[f.call], f.sample, wanted != "") {
-					hit, err := sweep.point(t.Context(), f, n)
-					if err != nil {
-						t.Errorf("%s of %s %d: %v", f.inject, f.call, n, err)
-					}
-					if hit {
-						fired++
-					}
-				}
-				t.Logf("swept %s %s in %s: fired %d of %d points", f.call, f.inject, s.name, fired, counts[f.call])
-				if fired == 0 {
-					t.Errorf("no point of %s %s fired in %s", f.call, f.inject, s.name)
+				if len(files[f.call]) > 0 && (wanted == "" || wanted == "full" || wanted == f.call) {
+					sweep.sweep(t, f, files[f.call], wanted != "")
 				}
 			}
-			if counts["pwrite64"]*counts["fsync"]*counts["open"] == 0 || counts["write"] > 0 {
-				t.Errorf("the calls of %s are not those that are swept: %v", s.name, counts)
+			if len(files["pwrite64"])*len(files["fsync"])*len(files["open"]) == 0 || len(files["write"]) > 0 {
+				t.Errorf("the calls of %s are not those that are swept", s.name)
 			}
 		})
 	}
 }
 
-// points are the calls that are made to fail, of n: all, or so many from the first to the last.
-func points(n, sample int, full bool) []int {
+// sweep lets one fault come at points of the calls made for files, and fails if it came at none.
+func (s *sweeper) sweep(t *testing.T, f fault, files []string, full bool) {
+	fired := 0
+	for _, n := range points(files, f.sample, full) {
+		hit, err := s.point(t.Context(), f, n)
+		if err != nil {
+			t.Errorf("%s of %s %d: %v", f.inject, f.call, n, err)
+		}
+		if hit {
+			fired++
+		}
+	}
+	t.Logf("swept %s %s in %s: fired %d points of %d", f.call, f.inject, s.name, fired, len(files))
+	if fired == 0 {
+		t.Errorf("no point of %s %s fired in %s", f.call, f.inject, s.name)
+	}
+}
+
+// points are the calls that are made to fail: all, or so many from the first to the last, and of each file the first
+// and the last one with the one before it, so that what happens seldom is among them.
+func points(files []string, sample int, full bool) []int {
+	n := len(files)
 	if full {
 		sample = n
 	}
-	var some []int
+	some := make(map[int]bool)
 	for i := range min(n, sample) {
-		some = append(some, 1+i*(n-1)/max(min(n, sample)-1, 1))
+		some[1+i*(n-1)/max(min(n, sample)-1, 1)] = true
 	}
-	return some
+	last := make(map[string]int)
+	for i, file := range files {
+		if _, ok := last[file]; !ok {
+			some[i+1], some[max(i, 1)] = true, true
+		}
+		last[file] = i + 1
+	}
+	for _, i := range last {
+		some[i] = true
+	}
+	return slices.Sorted(maps.Keys(some))
 }
 
 type sweeper struct {
@@ -118,8 +135,8 @@ type sweeper struct {
 	tries    int
 }
 
-// prepare does the work that lies before the scenario, and counts the calls of an undisturbed run.
-func (s *sweeper) prepare(ctx context.Context) (map[string]int, error) {
+// prepare does the work that lies before the scenario, and lists the calls of an undisturbed run.
+func (s *sweeper) prepare(ctx context.Context) (map[string][]string, error) {
 	s.template, s.known = filepath.Join(s.dir, "template"), newAccount()
 	if err := os.Mkdir(s.template, 0o700); err != nil {
 		return nil, err
@@ -141,27 +158,31 @@ func (s *sweeper) prepare(ctx context.Context) (map[string]int, error) {
 	if err := errors.Join(try.account.healthy(), try.account.settle(ctx, try.folder, s.order.flush)); err != nil {
 		return nil, fmt.Errorf("%s without a fault: %w", s.name, err)
 	}
-	return countCalls(try.log, try.folder), os.RemoveAll(try.folder)
+	return filesOf(try.log, try.folder), os.RemoveAll(try.folder)
 }
 
-// tracedCall is a line of strace: thread, call, arguments.
-var tracedCall = regexp.MustCompile(`^(\d+) +(\w+)\(`)
+// tracedCall is a line of strace: thread, call, and the file by descriptor or by name.
+var tracedCall = regexp.MustCompile(`^(\d+) +(\w+)\((?:\d+<([^>]*)>|(?:AT_FDCWD<[^>]*>, )?"([^"]*)")`)
 
 // toldCall is an answer of the victim as strace shows it.
 var toldCall = regexp.MustCompile(`write\(1<.*"(ack|checkpoint) `)
 
-// countCalls counts calls by name on the busiest thread, since strace counts each thread on its own.
-func countCalls(log, folder string) map[string]int {
-	threads, counts := make(map[string]int), make(map[string]int)
+// filesOf lists the files that each call was made for, in order and on the busiest thread: strace counts each thread
+// on its own.
+func filesOf(log, folder string) map[string][]string {
+	threads, files := make(map[string][]string), make(map[string][]string)
 	for line := range strings.Lines(log) {
 		m := tracedCall.FindStringSubmatch(line)
-		if m == nil || !strings.Contains(line, folder) {
+		if m == nil || !strings.HasPrefix(m[3]+m[4], folder) {
 			continue
 		}
-		threads[m[1]+m[2]]++
-		counts[m[2]] = max(counts[m[2]], threads[m[1]+m[2]])
+		of := append(threads[m[1]+m[2]], m[3]+m[4])
+		threads[m[1]+m[2]] = of
+		if len(of) > len(files[m[2]]) {
+			files[m[2]] = of
+		}
 	}
-	return counts
+	return files
 }
 
 // try is one run of the scenario under strace.
@@ -187,9 +208,12 @@ func (s *sweeper) run(ctx context.Context, inject *fault, n int) (*try, error) {
 	if inject != nil {
 		calls = "trace=write," + inject.call
 	}
-	args := []string{s.strace, "-f", "-qq", "-y", "-s", "16", "--seccomp-bpf", "-o", log, "-e", calls}
+	args := []string{s.strace, "-f", "-qq", "-y", "-s", "16", "-o", log, "-e", calls}
 	if inject != nil {
 		args = append(args, "-e", fmt.Sprintf("inject=%s:%s:when=%d", inject.call, inject.inject, n))
+		if inject.inject != kill { // which does not come through there
+			args = append(args, "--seccomp-bpf") // only to be quicker
+		}
 	}
 	for _, name := range []string{"", "events.db", "models.db", "lock"} {
 		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
@@ -80,5 +83,50 @@ func TestTruncateAgain(t *testing.T) {
 	pending, err := store.Streams(t.Context(), storage.StreamQuery{Pending: true, Limit: 10})
 	if err != nil || len(pending) > 0 {
 		t.Errorf("truncations that are not finished: %v, %v", pending, err)
+	}
+}
+
+// TestFailedStays: after a sync of unknown outcome failed the store, every later append is refused as by a failed
+// store, and not of unknown outcome: nothing of it was tried, and to retry it is of no use.
+func TestFailedStays(t *testing.T) {
+	var left atomic.Int64
+	left.Store(1 << 40)
+	store := troubled(t, memory.OpCommit, errors.Join(event.ErrUnknown, event.ErrFailed), &left)
+	appendOne := func() error {
+		_, err := store.As(event.Actor{}).Append(t.Context(), event.Stream("a", "1"), event.Any, event.Draft{Type: "T"})
+		return err
+	}
+	if err := appendOne(); !errors.Is(err, event.ErrUnknown) {
+		t.Errorf("the append whose sync failed: %v; want ErrUnknown", err)
+	}
+	if err := appendOne(); !errors.Is(err, event.ErrFailed) || errors.Is(err, event.ErrUnknown) {
+		t.Errorf("the next append: %v (%s); want ErrFailed and nothing else", err, event.Code(err))
+	}
+}
+
+// TestExpireOrder: the same log and clock give the same log, also where several kinds expire at once.
+func TestExpireOrder(t *testing.T) {
+	var logs [2]string
+	for i := range logs {
+		w := memoryWorld(7, 0)
+		if err := w.reopen(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		session := w.store.As(event.Actor{})
+		for n := range uint32(8) {
+			s := event.Stream("kind"+string('a'+rune(n)), "1")
+			_, err := session.Append(t.Context(), s, event.None, ticket{run: 1, sequence: n}.draft(0))
+			if err = errors.Join(err, session.SetMaxAge(t.Context(), s.Kind, time.Second)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.clock.step(time.Minute)
+		if n, err := session.Expire(t.Context()); n != 8 || err != nil {
+			t.Fatalf("expire: %d, %v; want 8", n, err)
+		}
+		logs[i] = w.everything(t.Context())
+	}
+	if diff := cmp.Diff(logs[0], logs[1]); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -306,7 +306,8 @@ func importInput() []byte {
 	return b.Bytes()
 }
 
-const importMap = "{source: torture, format: jsonl, events: [{key: n, stream: 'i/{s}', type: 'I{s}', data: {all: true}}]}"
+const importMap = "{source: torture, format: jsonl, " +
+	"events: [{key: n, stream: 'i/{s}', type: 'I{s}', data: {all: true}}]}"
 
 // told is a session that tells what it answers to an import.
 type told struct {

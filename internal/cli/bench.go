@@ -71,7 +71,7 @@ func (a *app) benchAppend() *cobra.Command {
 		Use: "append", Short: "Measure appends, and the disk beside them", Args: want(),
 		Long: `Clients append as fast as they can, each to streams of its own. With --condition version every
 append names the exact version of its stream; with query it fails if there are events about its
-entity that the client does not know; with none it depends on nothing.
+entity since the client's last append; with none it depends on nothing.
 
 Right after it the same bytes are written to a file whose place is reserved, with one sync for
 each commit of the same size: ratio_to_raw is the share of that rate which the store reaches.`,

@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 // The formats of -o.
@@ -34,8 +36,8 @@ type listing struct {
 	items   int
 
 	csv    *csv.Writer
-	rows   [][]string
-	widths []int // of the columns so far
+	rows   []table.Row
+	widths []int // of the columns in the tables so far
 }
 
 // list begins a listing; columns name the cells of add in table and csv.
@@ -73,7 +75,7 @@ func (l *listing) add(v any, cells ...string) error {
 		}
 		return nil
 	}
-	row := make([]string, len(cells))
+	row := make(table.Row, len(cells))
 	for i, cell := range cells {
 		row[i] = printable(cell)
 	}
@@ -131,24 +133,44 @@ func (l *listing) close() error {
 	return l.flush()
 }
 
-// renderRows writes a table of the gathered rows. A further one of the same listing has the same columns.
+// renderRows writes a table of the gathered rows. A further one of the same listing has columns at least as wide.
 func (l *listing) renderRows() {
+	t, header := plainTable(), make(table.Row, len(l.columns))
+	configs := make([]table.ColumnConfig, len(l.columns))
+	for i, name := range l.columns {
+		header[i] = name
+		l.widths[i] = max(l.widths[i], text.StringWidthWithoutEscSequences(name))
+		for _, row := range l.rows {
+			l.widths[i] = max(l.widths[i], text.StringWidthWithoutEscSequences(row[i].(string)))
+		}
+		configs[i] = table.ColumnConfig{Number: i + 1, WidthMin: l.widths[i]}
+		if numeric(name) {
+			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
+		}
+	}
+	t.SetColumnConfigs(configs)
 	if len(l.rows) == l.items {
-		header := make([]string, len(l.columns))
-		for i, name := range l.columns {
-			header[i] = strings.ToUpper(name)
-		}
-		l.rows = append([][]string{header}, l.rows...)
+		t.AppendHeader(header)
 	}
-	for _, row := range l.rows {
-		for i, cell := range row {
-			l.widths[i] = max(l.widths[i], width(cell))
+	t.AppendRows(l.rows)
+	for line := range strings.SplitSeq(t.Render(), "\n") {
+		if l.width > 0 { // here, not by the table: it would also mark lines of which only padding is cut
+			line = cut(line, l.width)
 		}
-	}
-	for _, row := range l.rows {
-		l.out.WriteString(align(row, l.columns, l.widths, l.width))
+		l.out.WriteString(line + "\n")
 	}
 	l.rows = l.rows[:0]
+}
+
+// plainTable is a table without lines and colours: upper case header, two spaces between columns, none at the end.
+func plainTable() table.Writer {
+	t := table.NewWriter()
+	t.SetStyle(table.Style{
+		Box:    table.BoxStyle{PaddingRight: "  "},
+		Format: table.FormatOptions{Header: text.FormatUpper},
+	})
+	t.SuppressTrailingSpaces()
+	return t
 }
 
 // numeric tells which columns hold numbers, which stand on the right.
@@ -158,24 +180,6 @@ func numeric(column string) bool {
 		return true
 	}
 	return false
-}
-
-// align lays one row out; no line is longer than the terminal, if there is one.
-func align(row, columns []string, widths []int, terminal int) string {
-	var b strings.Builder
-	for i, cell := range row {
-		pad := strings.Repeat(" ", max(widths[i]-width(cell), 0))
-		if numeric(columns[i]) {
-			b.WriteString(pad + cell + "  ")
-			continue
-		}
-		b.WriteString(cell + pad + "  ")
-	}
-	line := strings.TrimRight(b.String(), " ")
-	if terminal > 0 {
-		line = cut(line, terminal)
-	}
-	return line + "\n"
 }
 
 // field is one line of a table about one thing.
@@ -207,18 +211,15 @@ func (a *app) single(v any, fields ...field) error {
 			return fmt.Errorf("write output: %w", err)
 		}
 	default:
-		names := 0
-		for _, f := range fields {
-			names = max(names, width(f.name))
-		}
-		indent := "\n" + strings.Repeat(" ", names+2)
+		t := plainTable()
 		for _, f := range fields {
 			lines := strings.Split(f.value, "\n")
 			for i, line := range lines {
 				lines[i] = printable(line)
 			}
-			fmt.Fprintf(&out, "%-*s  %s\n", names, f.name, strings.Join(lines, indent))
+			t.AppendRow(table.Row{f.name, strings.Join(lines, "\n")})
 		}
+		out.WriteString(t.Render() + "\n")
 	}
 	if _, err := a.Stdout.Write(out.Bytes()); err != nil {
 		return fmt.Errorf("write output: %w", err)
@@ -253,13 +254,5 @@ func printable(s string) string {
 	return b.String()
 }
 
-// width is how many columns a text takes.
-func width(s string) int { return utf8.RuneCountInString(s) }
-
-// cut shortens a text to so many columns.
-func cut(s string, columns int) string {
-	if width(s) <= columns {
-		return s
-	}
-	return string([]rune(s)[:max(columns-1, 0)]) + "…"
-}
+// cut shortens a text to so many columns of the terminal.
+func cut(s string, columns int) string { return text.Snip(s, columns, "…") }

@@ -94,5 +94,6 @@ func (l *lock) release() error {
 	if l == nil {
 		return nil
 	}
-	return l.file.Close()
+	// Unlocked by hand: a process that is being started meanwhile has the file open until it becomes another programme.
+	return errors.Join(unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
 }

@@ -1,0 +1,17 @@
+// Package torture holds the adversary's tests: what a store promises is tried against concurrency, kills, failing
+// system calls, a full disk and a second process. Every test prints the seed it ran with; set LETHE_SEED to run it
+// again.
+//
+//   - linear_test.go: histories of concurrent appends and reads are linearizable (LETHE_HISTORIES scales).
+//   - metamorphic_test.go: random programmes give the same on memory and SQLite (LETHE_PROGRAMMES scales).
+//   - kill_test.go: SIGKILL at any moment loses nothing (LETHE_KILLS scales).
+//   - sweep_test.go: every write, sync, truncation, removal and opening of a file fails or kills once
+//     (LETHE_SWEEP=full takes every point, otherwise a sample).
+//   - full_test.go: a full disk is a clear error, and passes.
+//   - held_test.go: a second process is refused.
+//   - trouble_test.go: what is left when a disk fails in the middle of several steps.
+//   - defect_test.go: the checkers find the defects they are for.
+//
+// The victim of kills and failing calls is this test binary, started again with LETHE_VICTIM set: victim_test.go. It
+// tells every answer it gets on its standard output; account_test.go holds what was told against what is in the folder.
+package torture
