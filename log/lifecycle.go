@@ -1,6 +1,8 @@
 package log
 
 import (
+	"fmt"
+
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
 )
@@ -21,10 +23,22 @@ func (l *lifecycle) check(s *storage.StreamState) error {
 	case l.truncate > s.Version+1:
 		return event.Invalid("malformed_version", "truncate %s: version %d is beyond its end at %d",
 			l.stream, l.truncate, s.Version)
+	case l.truncate > 0 && l.truncate <= s.Truncated && s.Pruned < s.Truncated:
+		return &unfinished{stream: l.stream, before: s.Truncated}
 	case l.truncate > 0 && l.truncate <= s.Truncated:
 		return event.Invalid("malformed_version", "truncate %s: it is truncated before %d already", l.stream, s.Truncated)
 	}
 	return nil
+}
+
+// unfinished says that a truncation was recorded but not done: whoever asks for it again shall have it finished.
+type unfinished struct {
+	stream event.StreamID
+	before event.Version
+}
+
+func (e *unfinished) Error() string {
+	return fmt.Sprintf("truncate %s: truncating before %d is not finished", e.stream, e.before)
 }
 
 func (l *lifecycle) apply(s *storage.StreamState) {

@@ -124,7 +124,8 @@ func (q *sequencer) commit(batch []*prepared) {
 	err := q.makeDurable(batch)
 	if errors.Is(err, event.ErrFailed) {
 		q.mu.Lock()
-		q.failed = err
+		q.failed = event.Errorf(event.ErrFailed, "append: the store failed an earlier write").
+			Hint("check the disk, then open the store again")
 		q.mu.Unlock()
 	}
 	for _, r := range batch {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/lethe-es/lethe/event"
@@ -36,7 +38,12 @@ func (l *Log) Truncate(ctx context.Context, by event.Actor, s event.StreamID, be
 		return event.Invalid("malformed_version", "truncate %s: want a version above 1, got %d", s, before)
 	}
 	extra := map[string]any{"before": before}
-	if _, err := l.change(ctx, by, &lifecycle{stream: s, truncate: before}, typeStreamTruncated, extra); err != nil {
+	_, err := l.change(ctx, by, &lifecycle{stream: s, truncate: before}, typeStreamTruncated, extra)
+	var earlier *unfinished
+	switch {
+	case errors.As(err, &earlier):
+		return l.prune(ctx, s, earlier.before)
+	case err != nil:
 		return err
 	}
 	return l.prune(ctx, s, before)
@@ -199,8 +206,8 @@ func (l *Log) Expire(ctx context.Context, by event.Actor) (int, error) {
 		return 0, err
 	}
 	truncated := 0
-	for kind, age := range ages {
-		cutoff := event.Micros(l.clock.Now().Add(-age))
+	for _, kind := range slices.Sorted(maps.Keys(ages)) {
+		cutoff := event.Micros(l.clock.Now().Add(-ages[kind]))
 		for after := (event.StreamID{}); ; {
 			streams, err := l.store.Streams(ctx, storage.StreamQuery{Kind: kind, After: after, Limit: 256})
 			if err != nil || len(streams) == 0 {

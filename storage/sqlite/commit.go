@@ -28,6 +28,10 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	case s.failed != nil:
 		return storage.Head{}, s.failed
 	}
+	if err := s.writer.moveLog(&s.fill); err != nil {
+		s.failed = errFailedBefore()
+		return storage.Head{}, fmt.Errorf("commit: move the write-ahead log: %w", err)
+	}
 	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), streams: make(map[event.StreamID]*streamEntry)}
 	if err := t.run(p, decide); err != nil {
 		if t.merging {
@@ -38,6 +42,7 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 		}
 		return storage.Head{}, err
 	}
+	s.fill.add(t.bytes)
 	s.publish(t.takeOver)
 	return cloneHead(s.head.head), nil
 }
@@ -54,6 +59,7 @@ type commit struct {
 	c     *conn
 	head  storage.Head
 
+	bytes   int                             // about how much it writes
 	streams map[event.StreamID]*streamEntry // as this commit leaves them
 	names   map[string]int64                // new in this commit
 	added   added                           // postings

@@ -17,6 +17,7 @@ type cursors struct {
 	mu     sync.Mutex
 	c      *conn
 	failed error // a failed sync ends all writing
+	fill   walFill
 	closed bool
 }
 
@@ -97,7 +98,11 @@ func (s *Store) Advance(ctx context.Context, follower string, from, to storage.C
 		if s.cursors.failed != nil {
 			return s.cursors.failed
 		}
-		err := c.transaction(func() error { return advance(c, follower, from.Revision, to) })
+		err := c.moveLog(&s.cursors.fill)
+		if err == nil {
+			err = c.transaction(func() error { return advance(c, follower, from.Revision, to) })
+			s.cursors.fill.add(len(to.Note))
+		}
 		if errors.Is(err, event.ErrFailed) {
 			s.cursors.failed = errFailedBefore()
 		}

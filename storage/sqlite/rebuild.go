@@ -38,6 +38,9 @@ func (s *Store) rebuildTail(ctx context.Context) error {
 func (s *Store) writeSegment(to event.Position, a *added) error {
 	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), added: *a}
 	t.head.Position = to
+	if err := s.writer.moveLog(&s.fill); err != nil {
+		return err
+	}
 	err := t.c.transaction(func() error {
 		if err := t.writeTail(); err != nil {
 			return err
@@ -48,6 +51,7 @@ func (s *Store) writeSegment(to event.Position, a *added) error {
 		return err
 	}
 	t.head.Position = s.head.head.Position
+	s.fill.add(t.bytes)
 	s.publish(t.takeOver)
 	return nil
 }

@@ -86,18 +86,15 @@ func (s *Store) Scrub(ctx context.Context) (storage.Residue, error) {
 	if s.head.closed {
 		return storage.Residue{}, errClosed()
 	}
-	busy, err := s.writer.emptyLog()
+	busy, err := s.writer.checkpoint("TRUNCATE")
 	if err != nil {
+		if errors.Is(err, event.ErrFailed) {
+			s.failed = errFailedBefore()
+		}
 		return storage.Residue{}, fmt.Errorf("scrub: %w", err)
 	}
 	if busy {
 		return storage.Residue{Remains: []string{"write-ahead log: a reader still uses it; scrub again"}}, nil
 	}
 	return storage.Residue{}, nil
-}
-
-// emptyLog moves the write-ahead log into the database file and cuts it to nothing, unless a reader still uses it.
-func (c *conn) emptyLog() (busy bool, err error) {
-	err = c.query("PRAGMA wal_checkpoint(TRUNCATE)", func(r row) error { busy = r.int64(0) != 0; return nil })
-	return busy, err
 }

@@ -56,7 +56,7 @@ func (s *Store) emptyLogs(ctx context.Context) error {
 		return err
 	}
 	return s.cursors.use(ctx, func(c *conn) error {
-		_, err := c.emptyLog()
+		_, err := c.checkpoint("TRUNCATE")
 		return err
 	})
 }

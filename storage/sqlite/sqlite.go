@@ -45,6 +45,7 @@ type Store struct {
 	index   *index
 	names   *names
 	failed  error // a failed sync ends all writing; under write
+	fill    walFill
 	flush   int
 	readers *pool
 

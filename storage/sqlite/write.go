@@ -55,6 +55,9 @@ func refuse(err error, format string, args ...any) error {
 	return err
 }
 
+// rowOverhead is about what a row takes beside its blobs, in its table and in the index of ids.
+const rowOverhead = 100
+
 const insertEvent = `INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 func (t *commit) records(records []storage.Record) error {
@@ -81,6 +84,7 @@ func (t *commit) records(records []storage.Record) error {
 		insert.BindInt64(6, r.Recorded)
 		hashes = append(append(append(hashes[:0], r.Leaf[:]...), r.Request[:]...), r.Commitments...)
 		insert.BindBytes(7, hashes)
+		t.bytes += len(hashes) + len(r.Body) + len(r.Boxes) + rowOverhead
 		bindBlob(insert, 8, r.Body)
 		bindBlob(insert, 9, r.Boxes)
 		_, err = insert.Step()
@@ -238,6 +242,7 @@ func (t *commit) writeTail() error {
 // rows stores rows of a run.
 func (t *commit) rows(segment int64, rows []chunk) error {
 	for _, r := range rows {
+		t.bytes += len(r.bytes)
 		err := t.c.exec("INSERT INTO run VALUES (?, ?, ?, ?, ?)",
 			segment, int64(r.key.space), r.key.term, int64(r.first), r.bytes)
 		if err != nil {
