@@ -103,7 +103,7 @@ func DecodeBody(body []byte, d *Draft) error {
 		return Errorf(ErrFormat, "decode body: format %d with flags %#x is not known", body[0], flags).
 			Hint("a newer Lethe wrote it: upgrade")
 	}
-	r := bodyReader{rest: body[3:], ok: true}
+	r := bodyReader{body: body, rest: body[3:], ok: true}
 	if flags&hasSchema != 0 {
 		copy(d.Schema[:], r.take(32))
 	}
@@ -139,6 +139,8 @@ func DecodeBody(body []byte, d *Draft) error {
 
 // bodyReader takes length-prefixed parts; the first part that does not fit turns ok false for good.
 type bodyReader struct {
+	body []byte
+	text string // body, once a string is wanted: one copy serves them all
 	rest []byte
 	ok   bool
 }
@@ -167,7 +169,17 @@ func (r *bodyReader) time() time.Time {
 	return time.Time{}
 }
 
-func (r *bodyReader) string() string { return string(r.take(r.uint16())) }
+func (r *bodyReader) string() string {
+	part := r.take(r.uint16())
+	if len(part) == 0 {
+		return ""
+	}
+	if r.text == "" {
+		r.text = string(r.body)
+	}
+	end := len(r.body) - len(r.rest)
+	return r.text[end-len(part) : end]
+}
 
 func (r *bodyReader) relations() []Relation {
 	n := r.uint16()

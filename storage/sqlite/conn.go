@@ -33,7 +33,7 @@ var settings = []struct{ name, value, want string }{
 }
 
 // readCache is the page cache of a reading connection, in KiB below 0; the file's pages are in the kernel's cache too.
-const readCache = "-8192"
+const readCache = "-32768"
 
 func openConn(path string, flags sqlite.OpenFlags) (*conn, error) {
 	raw, err := sqlite.OpenConn(path, flags)
