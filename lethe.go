@@ -70,8 +70,12 @@ func (s *Store) Close() error { return s.engine.Close() }
 // Actor is nobody named.
 func (s *Store) As(actor event.Actor) *Session { return &Session{store: s, actor: actor} }
 
-// Head is the state of the log.
-func (s *Store) Head(ctx context.Context) (storage.Head, error) { return s.log.Head(ctx) }
+// Head is the state of the log. The store's secret is left out: keys are derived from it, and heads are printed.
+func (s *Store) Head(ctx context.Context) (storage.Head, error) {
+	head, err := s.log.Head(ctx)
+	head.Secret = [32]byte{}
+	return head, err
+}
 
 // Cursor is the cursor after position p.
 func (s *Store) Cursor(p event.Position) event.Cursor { return s.log.Cursor(p) }
