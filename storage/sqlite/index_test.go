@@ -64,7 +64,10 @@ func check(t testing.TB, s storage.Log, r *rand.Rand) {
 		t.Error(err)
 		return
 	}
-	end := max(uint64(head.Position), 1)
+	if head.Position == 0 {
+		return // a query to position 0 is one to the end, which may grow
+	}
+	end := uint64(head.Position)
 	employee := event.Relation{
 		Role: []string{"", "issuer", "owner"}[r.IntN(3)], Kind: "employee", ID: fmt.Sprint(r.IntN(5)),
 	}
