@@ -37,9 +37,11 @@ func (w *watchers) start(ctx context.Context, store *lethe.Store) (stop func() e
 	var wg sync.WaitGroup
 	errs := make([]error, len(w.subscribers)+len(w.tallies))
 	for i, s := range w.subscribers {
+		s.note(func() { s.ended = false }) // before anyone waits for it
 		wg.Go(func() { errs[i] = s.watch(ctx, store) })
 	}
 	for i, f := range w.tallies {
+		f.note(func() { f.ended = false })
 		wg.Go(func() { errs[len(w.subscribers)+i] = f.watch(ctx, store) })
 	}
 	return func() error {
@@ -123,7 +125,6 @@ type subscriber struct {
 }
 
 func (s *subscriber) watch(ctx context.Context, store *lethe.Store) error {
-	s.note(func() { s.ended = false })
 	defer s.note(func() { s.ended = true })
 	for {
 		left := 1 + s.chance.IntN(20)
@@ -220,12 +221,12 @@ func (f *tally) forget(from event.Position) {
 }
 
 func (f *tally) watch(ctx context.Context, store *lethe.Store) error {
+	defer f.note(func() { f.ended = true })
 	stored, err := store.Cursors().Checkpoint(ctx, f.name)
 	if err != nil {
 		return err
 	}
-	f.note(func() { f.from, f.ended = stored.Cursor.Position, false })
-	defer f.note(func() { f.ended = true })
+	f.note(func() { f.from = stored.Cursor.Position })
 	return follow.Run(ctx, store.As(event.Actor{}), store.Cursors(), f, &follow.Options{Sparse: 1})
 }
 

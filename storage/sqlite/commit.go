@@ -89,7 +89,7 @@ func (t *commit) run(p storage.Probe, decide func(storage.Head, storage.Found) (
 func (s *Store) writerView() *view {
 	x := s.index
 	return &view{
-		c: s.writer, head: s.head.head.Position, indexed: x.indexed, segments: x.segments,
+		c: s.writer, names: s.names, head: s.head.head.Position, indexed: x.indexed, segments: x.segments,
 		tail: func(key listKey) []posting { return x.tail[key] },
 	}
 }

@@ -9,6 +9,7 @@ import (
 // view is one consistent state of the log: a position, and the index as of it, seen through one connection.
 type view struct {
 	c        *conn
+	names    *names // may know more than the view, never less
 	head     event.Position
 	indexed  event.Position
 	segments []segment

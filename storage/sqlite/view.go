@@ -20,7 +20,7 @@ type matchPlan struct {
 
 type planned struct {
 	key  listKey
-	role int64
+	role string // its number is only looked up within the view: it may be given out meanwhile
 }
 
 // plan translates a filter. scan reports that some alternative is not narrowed by any list.
@@ -35,7 +35,7 @@ func (s *Store) plan(f event.Filter) (p plan, scan bool, err error) {
 			var g []planned
 			for _, t := range group {
 				key := listKey{termSpace, int64(t.Hash)}
-				g = append(g, planned{key, s.role(t.Role)})
+				g = append(g, planned{key, t.Role})
 				p.keys = append(p.keys, key)
 			}
 			m.groups = append(m.groups, g)
@@ -46,11 +46,11 @@ func (s *Store) plan(f event.Filter) (p plan, scan bool, err error) {
 	return p, scan || len(f) == 0, nil
 }
 
-func (s *Store) role(name string) int64 {
+func (n *names) role(name string) int64 {
 	if name == "" {
 		return anyRole
 	}
-	if id, ok := s.names.id(name); ok {
+	if id, ok := n.id(name); ok {
 		return id
 	}
 	return noRole
@@ -119,7 +119,7 @@ func (s *Store) begin(c *conn, keys []listKey, streams []event.StreamID) (*readi
 		tails[key] = s.index.tail[key]
 	}
 	r.view = view{
-		c: c, head: s.head.head.Position, indexed: s.index.indexed, segments: s.index.segments,
+		c: c, names: s.names, head: s.head.head.Position, indexed: s.index.indexed, segments: s.index.segments,
 		tail: func(key listKey) []posting { return tails[key] },
 	}
 	return r, nil
@@ -137,7 +137,7 @@ func (v *view) finder(p plan, numbers map[event.StreamID]int64, backward bool) f
 		for _, group := range m.groups {
 			alternatives := &anyOf{backward: backward}
 			for _, t := range group {
-				alternatives.parts = append(alternatives.parts, &listFinder{v.list(t.key, t.role), backward})
+				alternatives.parts = append(alternatives.parts, &listFinder{v.list(t.key, v.names.role(t.role)), backward})
 			}
 			all.parts = append(all.parts, alternatives)
 		}
