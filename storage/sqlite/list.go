@@ -105,11 +105,11 @@ func (l *list) load(p event.Position, backward bool) error {
 		}
 		return nil
 	}
-	return l.settleForward(s, p, at, last)
+	return l.settleForward(s, p, last)
 }
 
 // settleForward says how far a block that begins at p reaches, and takes the next row where the list goes on there.
-func (l *list) settleForward(s segment, p event.Position, at chunk, last bool) error {
+func (l *list) settleForward(s segment, p event.Position, last bool) error {
 	l.lo, l.hi = p, s.last
 	if !last {
 		return nil // a later term follows in the same row: the list ends here
@@ -118,7 +118,7 @@ func (l *list) settleForward(s segment, p event.Position, at chunk, last bool) e
 		l.hi = l.block[n-1].position
 		return nil
 	}
-	next, found, err := l.v.c.rowAfter(s.n, l.key, max(p, at.firstOf(l.key)))
+	next, found, err := l.v.c.rowAfter(s.n, l.key, p)
 	if err != nil {
 		return err
 	}
@@ -133,14 +133,6 @@ func (l *list) settleForward(s segment, p event.Position, at chunk, last bool) e
 		l.hi = l.block[len(l.block)-1].position
 	}
 	return nil
-}
-
-// firstOf is where the row begins, if it begins with the list.
-func (c chunk) firstOf(key listKey) event.Position {
-	if c.key == key {
-		return c.first
-	}
-	return 0
 }
 
 // The casts here and elsewhere keep SQLite (since 3.52) from planning a statement anew when certain values are bound,
