@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,15 +161,17 @@ func TestSubscribe(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		const total = 300
-		go func() {
+		var appending sync.WaitGroup
+		defer appending.Wait() // of all 300, though the subscription ends before
+		appending.Go(func() {
 			for n := range total {
-				stream := event.Stream("application", fmt.Sprint(n%7))
-				if _, err := s.As(clerk).Append(ctx, stream, event.Any, event.Draft{Type: fmt.Sprint("T", n%3)}); err != nil {
+				stream, draft := event.Stream("application", fmt.Sprint(n%7)), event.Draft{Type: fmt.Sprint("T", n%3)}
+				if _, err := s.As(clerk).Append(t.Context(), stream, event.Any, draft); err != nil {
 					t.Error(err)
 					return
 				}
 			}
-		}()
+		})
 		var seen []event.Position
 		var cursor event.Cursor
 		for len(seen) < total*2/3 {
