@@ -37,10 +37,10 @@ type Options struct {
 	Persons []string    // kinds whose ids name persons; needs a key service
 }
 
-// Store is an open event store. Safe for concurrent use.
+// Store is an open event store: in this process, or a server's. Safe for concurrent use.
 type Store struct {
-	engine storage.Store
-	log    *log.Log
+	backend  Backend
+	identity storage.Identity
 }
 
 // Open opens the store that engine keeps, with the key service keys. kms.None refuses to hold personal data.
@@ -60,41 +60,50 @@ func Open(ctx context.Context, engine storage.Store, keys kms.KMS, o *Options) (
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return &Store{engine: engine, log: l}, nil
+	return New(&local{engine: engine, log: l}, l.Identity()), nil
 }
 
-// Close closes the engine. Appends in progress are finished first.
-func (s *Store) Close() error { return s.engine.Close() }
+// New is a store over a backend that is open, with the identity of its log. It is for backends such as package client.
+func New(backend Backend, identity storage.Identity) *Store {
+	identity.Secret = [32]byte{}
+	return &Store{backend: backend, identity: identity}
+}
+
+// Close closes the store. Appends in progress are finished first.
+func (s *Store) Close() error { return s.backend.Close() }
 
 // As is a session in which actor acts: its appends carry the actor as issuer, unless a draft names one. The zero
 // Actor is nobody named.
 func (s *Store) As(actor event.Actor) *Session { return &Session{store: s, actor: actor} }
 
-// Head is the state of the log. The store's secret is left out: keys are derived from it, and heads are printed.
-func (s *Store) Head(ctx context.Context) (storage.Head, error) {
-	head, err := s.log.Head(ctx)
-	head.Secret = [32]byte{}
-	return head, err
-}
+// Head is the state of the log, without the store's secret.
+func (s *Store) Head(ctx context.Context) (storage.Head, error) { return s.backend.Head(ctx) }
 
 // Cursor is the cursor after position p.
-func (s *Store) Cursor(p event.Position) event.Cursor { return s.log.Cursor(p) }
-
-// Wait returns when the log has an event beyond after.
-func (s *Store) Wait(ctx context.Context, after event.Position) error { return s.log.Wait(ctx, after) }
+func (s *Store) Cursor(p event.Position) event.Cursor {
+	return event.Cursor{Store: s.identity.Store, Incarnation: s.identity.Incarnation, Position: p}
+}
 
 // Streams lists up to q.Limit streams, ordered by kind, then id.
 func (s *Store) Streams(ctx context.Context, q storage.StreamQuery) ([]storage.StreamState, error) {
-	return s.log.Streams(ctx, q)
+	return s.backend.Streams(ctx, q)
 }
 
 // MaxAges are the limits set by Session.SetMaxAge, by kind.
 func (s *Store) MaxAges(ctx context.Context) (map[string]time.Duration, error) {
-	return s.log.MaxAges(ctx)
+	return s.backend.MaxAges(ctx)
 }
 
 // ImportKey is the key from which imports derive event ids, so that importing again adds nothing.
-func (s *Store) ImportKey() [32]byte { return storage.ImportKey(s.log.Identity().Secret) }
+func (s *Store) ImportKey(ctx context.Context) ([32]byte, error) { return s.backend.ImportKey(ctx) }
 
 // Cursors keeps the checkpoints of followers.
-func (s *Store) Cursors() storage.Cursors { return s.engine }
+func (s *Store) Cursors() storage.Cursors { return s.backend.Cursors() }
+
+// Sizes is the bytes the store takes, by part.
+func (s *Store) Sizes(ctx context.Context) ([]storage.Size, error) { return s.backend.Sizes(ctx) }
+
+// Verify hashes every event again and proves it against the tree of the log, as log.Verify does. progress may be nil.
+func (s *Store) Verify(ctx context.Context, progress func(done, head event.Position)) (log.Report, error) {
+	return s.backend.Verify(ctx, progress)
+}

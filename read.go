@@ -45,11 +45,11 @@ func (s *Session) Read(ctx context.Context, stream event.StreamID, r Range) iter
 			yield(event.Event{}, err)
 			return
 		}
-		q := storage.Query{
+		q := PageQuery{Pruned: r.Pruned, Query: storage.Query{
 			Stream: stream, From: uint64(r.From), To: uint64(r.To), Backward: r.Backward, Limit: r.Limit,
-		}
+		}}
 		some := false
-		s.events(ctx, q, r.Pruned, "read "+stream.String(), func(e event.Event, err error) bool {
+		s.events(ctx, q, "read "+stream.String(), func(e event.Event, err error) bool {
 			some = true
 			return yield(e, err)
 		})
@@ -62,11 +62,11 @@ func (s *Session) Read(ctx context.Context, stream event.StreamID, r Range) iter
 }
 
 func (s *Session) checkStream(ctx context.Context, stream event.StreamID) error {
-	page, err := s.store.log.Page(ctx, storage.Query{Stream: stream, Limit: 1})
+	page, err := s.store.backend.Page(ctx, PageQuery{Query: storage.Query{Stream: stream, Limit: 1}, Pruned: true})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)
 	}
-	if len(page.Records) == 0 {
+	if len(page.Events) == 0 {
 		return event.Errorf(event.ErrNotFound, "read %s: no such stream", stream).Hint("list streams by kind")
 	}
 	return nil
@@ -79,56 +79,50 @@ func (s *Session) Query(ctx context.Context, q Query) iter.Seq2[event.Event, err
 			yield(event.Event{}, err)
 			return
 		}
-		stored := storage.Query{
+		stored := PageQuery{Pruned: q.Pruned, Query: storage.Query{
 			Filter: q.Filter, From: uint64(q.From), To: uint64(q.To), Backward: q.Backward, Limit: q.Limit,
-		}
+		}}
 		if !q.Since.IsZero() {
 			stored.Since = event.Micros(q.Since)
 		}
 		if !q.Until.IsZero() {
 			stored.Until = event.Micros(q.Until)
 		}
-		s.events(ctx, stored, q.Pruned, "query", yield)
+		s.events(ctx, stored, "query", yield)
 	}
 }
 
-func (s *Session) events(ctx context.Context, q storage.Query, pruned bool, what string,
-	yield func(event.Event, error) bool,
-) {
-	limit := q.Limit
-	if !pruned {
-		q.Limit = 0 // counted here: stubs are skipped
-	}
-	for page, err := range s.store.log.Pages(ctx, q) {
+func (s *Session) events(ctx context.Context, q PageQuery, what string, yield func(event.Event, error) bool) {
+	for page, err := range pages(ctx, s.store.backend, q) {
 		if err != nil {
 			yield(event.Event{}, fmt.Errorf("%s: %w", what, err))
 			return
 		}
-		for i := range page.Records {
-			if page.Records[i].Body == nil && !pruned {
-				continue
-			}
-			e, err := page.Records[i].Event()
-			if !yield(e, err) || err != nil {
-				return
-			}
-			if limit--; limit == 0 {
+		for i := range page.Events {
+			if !yield(page.Events[i], nil) {
 				return
 			}
 		}
 	}
 }
 
+// Page is one page of a stream or of the whole log, for who walks by himself: over a connection, or from click to
+// click. q.Limit must be set.
+func (s *Session) Page(ctx context.Context, q PageQuery) (Page, error) {
+	if err := q.Filter.Validate(); err != nil {
+		return Page{}, err
+	}
+	if !q.Stream.IsZero() {
+		if err := q.Stream.Validate(); err != nil {
+			return Page{}, err
+		}
+	}
+	return s.store.backend.Page(ctx, q)
+}
+
 // Event gives the event with an id; event.ErrNotFound when there is none.
 func (s *Session) Event(ctx context.Context, id event.ID) (event.Event, error) {
-	page, err := s.store.log.Page(ctx, storage.Query{ID: id, Limit: 1})
-	if err != nil {
-		return event.Event{}, fmt.Errorf("find event %s: %w", id, err)
-	}
-	if len(page.Records) == 0 {
-		return event.Event{}, event.Errorf(event.ErrNotFound, "find event %s: no such event", id)
-	}
-	return page.Records[0].Event()
+	return s.store.backend.Event(ctx, id)
 }
 
 // Subscribe gives every event that matches, once and in order: first those after the cursor, then live ones as they
@@ -154,48 +148,10 @@ func (s *Session) Subscribe(ctx context.Context, f event.Filter, after event.Cur
 // Live may be empty: it says that the past is done.
 func (s *Session) Batches(ctx context.Context, f event.Filter, after event.Cursor) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
-		err := f.Validate()
-		position := event.Position(0)
-		if err == nil {
-			position, err = s.store.log.Resume(ctx, after)
+		if err := f.Validate(); err != nil {
+			yield(Batch{}, fmt.Errorf("subscribe: %w", err))
+			return
 		}
-		for err == nil {
-			var ok bool
-			if position, ok, err = s.catchUp(ctx, f, position, yield); !ok {
-				return
-			}
-			if err == nil {
-				err = s.store.log.Wait(ctx, position)
-			}
-		}
-		yield(Batch{}, fmt.Errorf("subscribe: %w", err))
+		s.store.backend.Batches(ctx, f, after)(yield)
 	}
-}
-
-// catchUp gives everything up to the head, as of which it returns; ok is false when the caller has left.
-func (s *Session) catchUp(ctx context.Context, f event.Filter, position event.Position,
-	yield func(Batch, error) bool,
-) (event.Position, bool, error) {
-	for page, err := range s.store.log.Pages(ctx, storage.Query{Filter: f, From: uint64(position) + 1}) {
-		if err != nil {
-			return position, true, err
-		}
-		batch := Batch{Events: make([]event.Event, 0, len(page.Records)), Live: page.Done}
-		for i := range page.Records {
-			if page.Records[i].Body == nil {
-				continue
-			}
-			e, err := page.Records[i].Event()
-			if err != nil {
-				return position, true, err
-			}
-			batch.Events = append(batch.Events, e)
-		}
-		position = max(position, event.Position(page.Scanned))
-		batch.Cursor = s.store.log.Cursor(position)
-		if !yield(batch, nil) {
-			return position, false, nil
-		}
-	}
-	return position, true, nil
 }

@@ -31,7 +31,7 @@ func (s *Session) Append(ctx context.Context, stream event.StreamID, expected ev
 // AppendAll appends to several streams under an optional condition, all or none.
 func (s *Session) AppendAll(ctx context.Context, req log.Request) (log.Result, error) {
 	s.inherit(&req)
-	return s.store.log.Append(ctx, &req)
+	return s.store.backend.Append(ctx, req)
 }
 
 // AppendEach appends every request as a unit of its own, in order and in few commits. Outcome i is that of request i.
@@ -40,7 +40,7 @@ func (s *Session) AppendEach(ctx context.Context, requests []log.Request) []log.
 	for i := range requests {
 		s.inherit(&requests[i])
 	}
-	return s.store.log.AppendEach(ctx, requests)
+	return s.store.backend.AppendEach(ctx, requests)
 }
 
 // inherit fills in what the session knows. It copies before it changes: the caller's drafts stay as they are.
@@ -81,19 +81,21 @@ func (s *Session) fill(d *event.Draft) {
 
 // CloseStream ends a stream for good: no later append to it is accepted.
 func (s *Session) CloseStream(ctx context.Context, stream event.StreamID) error {
-	return s.store.log.Close(ctx, s.actor, stream)
+	return s.store.backend.CloseStream(ctx, s.actor, stream)
 }
 
 // TruncateStream prunes the events of a stream below version before: bodies go, header and leaf stay.
 func (s *Session) TruncateStream(ctx context.Context, stream event.StreamID, before event.Version) error {
-	return s.store.log.Truncate(ctx, s.actor, stream, before)
+	return s.store.backend.TruncateStream(ctx, s.actor, stream, before)
 }
 
 // SetMaxAge limits how long bodies of events in streams of a kind are kept, counted from when they were recorded;
 // 0 lifts the limit. Expire enforces it.
 func (s *Session) SetMaxAge(ctx context.Context, kind string, age time.Duration) error {
-	return s.store.log.SetMaxAge(ctx, s.actor, kind, age)
+	return s.store.backend.SetMaxAge(ctx, s.actor, kind, age)
 }
 
 // Expire prunes what is older than its kind's max age, and returns how many streams it truncated.
-func (s *Session) Expire(ctx context.Context) (int, error) { return s.store.log.Expire(ctx, s.actor) }
+func (s *Session) Expire(ctx context.Context) (int, error) {
+	return s.store.backend.Expire(ctx, s.actor)
+}

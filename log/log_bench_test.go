@@ -7,7 +7,6 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/log"
-	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/memory"
 )
 
@@ -119,30 +118,6 @@ func BenchmarkAppendEach(b *testing.B) {
 			if outcome.Err != nil {
 				b.Fatal(outcome.Err)
 			}
-		}
-	}
-	perEvent(b, n)
-}
-
-// BenchmarkPages walks the whole log by pages.
-func BenchmarkPages(b *testing.B) {
-	const n = 10_000
-	l := benchLog(b)
-	req := &log.Request{Writes: []log.Write{{Stream: event.Stream("application", "1"), Events: benchDrafts(n)}}}
-	if _, err := l.Append(b.Context(), req); err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		got := 0
-		for page, err := range l.Pages(b.Context(), storage.Query{}) {
-			if err != nil {
-				b.Fatal(err)
-			}
-			got += len(page.Records)
-		}
-		if got != n {
-			b.Fatalf("%d records, want %d", got, n)
 		}
 	}
 	perEvent(b, n)

@@ -169,6 +169,11 @@ func TestIdempotency(t *testing.T) {
 	if diff := cmp.Diff(first.Events, again.Events); diff != "" {
 		t.Errorf("a repetition gets the first result:\n%s", diff)
 	}
+	traced := draft(1)
+	traced.Traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	if res := must(t, l, request(write("a", event.None, traced, draft(2)))); !res.Repeated {
+		t.Error("who repeats an append does so in a new span")
+	}
 	other := draft(1)
 	other.Data = []byte(`{"n":99}`)
 	fails(t, l, request(write("a", event.Any, other, draft(2))), "id_conflict")
@@ -458,13 +463,18 @@ func TestTreeGrows(t *testing.T) {
 		l, _ = open(t, engine)
 	}
 	var f ledger.Frontier
-	for page, err := range l.Pages(t.Context(), storage.Query{}) {
+	for from := uint64(1); ; {
+		page, err := l.Page(t.Context(), storage.Query{From: from, Limit: 100})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, r := range page.Records {
 			f.Append(r.Leaf)
 		}
+		if page.Done {
+			break
+		}
+		from = page.Scanned + 1
 	}
 	head, _ := l.Head(t.Context())
 	stored, err := ledger.ParseFrontier(head.Frontier)

@@ -49,6 +49,7 @@ type call struct{ failed error }
 type entry struct {
 	event      event.Event // its draft and stream; the place comes with the decision
 	body       []byte
+	signed     []byte // body as the request's digest takes it
 	terms      []storage.Term
 	seed       ledger.Hash
 	commitment ledger.Prepared
@@ -250,6 +251,11 @@ func (p *preparer) encode(e *entry, s *scratch) error {
 	e.commitment = ledger.Prepare(e.seed, slots, &s.ledger)
 	s.body = event.AppendBody(s.body[:0], d)
 	e.body = slices.Clone(s.body)
+	if e.signed = e.body; d.Traceparent != "" {
+		untraced := *d
+		untraced.Traceparent = ""
+		e.signed = event.AppendBody(nil, &untraced)
+	}
 	s.terms = p.terms.Append(s.terms[:0], e.event.Stream, d)
 	e.terms = slices.Clone(s.terms)
 	return nil
@@ -271,7 +277,8 @@ func (p *preparer) prepareEach(requests []Request, outcomes []Outcome) []*prepar
 	return out
 }
 
-// sign digests the canonical request: what makes two appends the same append.
+// sign digests the canonical request: what makes two appends the same append. The trace context is left out: who
+// repeats an append after a lost answer does so in a new span.
 func (p *preparer) sign(out *prepared) {
 	h := p.digests.Get().(hash.Hash)
 	defer p.digests.Put(h)
@@ -284,9 +291,9 @@ func (p *preparer) sign(out *prepared) {
 		buf = appendPart(buf, e.event.Stream.ID)
 		buf = append(buf, e.event.ID[:]...)
 		buf = appendPart(buf, e.event.Type)
-		buf = binary.BigEndian.AppendUint32(buf, uint32(len(e.body)))
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(e.signed)))
 		h.Write(buf)
-		h.Write(e.body)
+		h.Write(e.signed)
 		buf = buf[:0]
 	}
 	h.Sum(out.digest[:0])

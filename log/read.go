@@ -10,97 +10,26 @@ import (
 	"github.com/lethe-es/lethe/storage"
 )
 
-// Page sizes: the first page is small, so that the first events come soon, but holds most streams whole; the following
-// carry a scan.
-const (
-	firstPage = 256
-	fullPage  = 1024
-)
+// fullPage carries a scan.
+const fullPage = 1024
+
+// pages walks q to its end, page by page.
+func (l *Log) pages(ctx context.Context, q storage.Query) iter.Seq2[storage.Page, error] {
+	return func(yield func(storage.Page, error) bool) {
+		q.Limit = fullPage
+		for {
+			page, err := l.store.Page(ctx, q)
+			if !yield(page, err) || err != nil || page.Done {
+				return
+			}
+			q.From = page.Scanned + 1
+		}
+	}
+}
 
 // Page is one bounded answer of the engine.
 func (l *Log) Page(ctx context.Context, q storage.Query) (storage.Page, error) {
 	return l.store.Page(ctx, q)
-}
-
-// Pages walks q page by page up to the head, or to q.To. The next page is fetched while the caller is at the
-// present one. q.Limit is the most records in all; 0: no limit.
-func (l *Log) Pages(ctx context.Context, q storage.Query) iter.Seq2[storage.Page, error] {
-	return func(yield func(storage.Page, error) bool) {
-		first, q, err := l.firstPage(ctx, q)
-		if !yield(first, err) || err != nil || first.Done || q.Limit < 0 {
-			return
-		}
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		pages := make(chan storage.Page, 1)
-		var failure error
-		go func() {
-			defer close(pages)
-			failure = l.fetch(ctx, q, pages)
-		}()
-		for page := range pages {
-			if !yield(page, nil) {
-				cancel()
-				for range pages { // until the fetcher is gone: it may hold engine resources
-				}
-				return
-			}
-		}
-		if failure != nil {
-			yield(storage.Page{}, failure)
-		}
-	}
-}
-
-// firstPage fetches the first page, most often the only one, without a goroutine, and gives the query for the rest:
-// its limit is what is left of a limit, 0 for none, and below 0 when it is used up.
-func (l *Log) firstPage(ctx context.Context, q storage.Query) (storage.Page, storage.Query, error) {
-	page, err := l.limited(ctx, q, firstPage)
-	return page, rest(q, &page), err
-}
-
-func (l *Log) limited(ctx context.Context, q storage.Query, most int) (storage.Page, error) {
-	if q.Limit == 0 || q.Limit > most {
-		q.Limit = most
-	}
-	return l.store.Page(ctx, q)
-}
-
-// rest is the query for what follows a page.
-func rest(q storage.Query, page *storage.Page) storage.Query {
-	q.From = next(page.Scanned, q.Backward)
-	if q.Limit > 0 {
-		if q.Limit -= len(page.Records); q.Limit == 0 {
-			q.Limit = -1
-		}
-	}
-	return q
-}
-
-func (l *Log) fetch(ctx context.Context, q storage.Query, pages chan<- storage.Page) error {
-	for q.Limit >= 0 {
-		page, err := l.limited(ctx, q, fullPage)
-		if err != nil {
-			return err
-		}
-		select {
-		case pages <- page:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if page.Done {
-			return nil
-		}
-		q = rest(q, &page)
-	}
-	return nil
-}
-
-func next(scanned uint64, backward bool) uint64 {
-	if backward {
-		return scanned - 1
-	}
-	return scanned + 1
 }
 
 // Cursor is the cursor after position p.

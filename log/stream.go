@@ -176,7 +176,7 @@ func (l *Log) SetMaxAge(ctx context.Context, by event.Actor, kind string, age ti
 // MaxAges are the limits in force, by kind.
 func (l *Log) MaxAges(ctx context.Context) (map[string]time.Duration, error) {
 	ages := make(map[string]time.Duration)
-	for page, err := range l.Pages(ctx, storage.Query{Stream: kindsStream}) {
+	for page, err := range l.pages(ctx, storage.Query{Stream: kindsStream}) {
 		if err != nil {
 			return nil, fmt.Errorf("read max ages: %w", err)
 		}
@@ -231,7 +231,7 @@ func (l *Log) Expire(ctx context.Context, by event.Actor) (int, error) {
 
 func (l *Log) expireStream(ctx context.Context, by event.Actor, s storage.StreamState, cutoff int64) (int, error) {
 	before := max(s.Truncated, 1)
-	for page, err := range l.Pages(ctx, storage.Query{Stream: s.Stream, From: uint64(before)}) {
+	for page, err := range l.pages(ctx, storage.Query{Stream: s.Stream, From: uint64(before)}) {
 		if err != nil {
 			return 0, fmt.Errorf("expire %s: %w", s.Stream, err)
 		}

@@ -73,7 +73,8 @@ func code(err error) string {
 type work struct {
 	order
 	speaker
-	store *lethe.Store
+	engine storage.Store
+	store  *lethe.Store
 }
 
 func tasks() map[string]func(context.Context, *work) {
@@ -91,9 +92,9 @@ func victim(ctx context.Context, mode string) int {
 	runtime.LockOSThread() // so that calls of the file system are counted on one thread, as far as one can
 	w := &work{order: order{mode: mode, dir: os.Getenv("LETHE_VICTIM_DIR"), run: uint32(number("RUN")),
 		flush: number("FLUSH"), steps: number("STEPS")}}
-	engine, err := sqlite.Open(ctx, w.dir, &sqlite.Options{Flush: w.flush})
-	if err == nil {
-		w.store, err = lethe.Open(ctx, engine, kms.None, nil)
+	var err error
+	if w.engine, err = sqlite.Open(ctx, w.dir, &sqlite.Options{Flush: w.flush}); err == nil {
+		w.store, err = lethe.Open(ctx, w.engine, kms.None, nil)
 	}
 	if err != nil {
 		w.tell("ended %s", code(err))
@@ -226,7 +227,7 @@ func (w *work) truncate(ctx context.Context) error {
 			before := max(listed[0].Truncated, 1) + 1
 			err = w.store.As(event.Actor{}).TruncateStream(ctx, pruned, before)
 		} else {
-			err = w.store.Wait(ctx, head.Position)
+			err = w.engine.Wait(ctx, head.Position)
 		}
 		if err != nil {
 			return err
@@ -330,11 +331,12 @@ func (t told) AppendEach(ctx context.Context, requests []log.Request) []log.Outc
 
 func importAlone(ctx context.Context, w *work) {
 	m, err := ingest.ParseMap([]byte(importMap))
-	if err == nil {
+	key, failure := w.store.ImportKey(ctx)
+	if err = errors.Join(err, failure); err == nil {
 		input := ingest.Input{Name: "torture.jsonl", Open: func() (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(importInput())), nil
 		}}
-		_, err = ingest.Run(ctx, told{Session: w.store.As(event.Actor{}), w: w}, w.store.ImportKey(), m,
+		_, err = ingest.Run(ctx, told{Session: w.store.As(event.Actor{}), w: w}, key, m,
 			[]ingest.Input{input}, ingest.Options{BatchEvents: 10})
 	}
 	w.tell("ended %s", code(err))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/ingest"
+	"github.com/lethe-es/lethe/internal/show"
 )
 
 // importFlags are the flags of import.
@@ -59,19 +60,23 @@ func (a *app) importFiles(ctx context.Context, f *importFlags, names []string) e
 		return err
 	}
 	return a.with(ctx, creating, func(s *opened) error {
+		key, err := s.ImportKey(ctx)
+		if err != nil {
+			return err
+		}
 		rejects := io.WriteCloser(&shownRejects{app: a})
 		if f.rejects != "" {
 			if rejects, err = os.Create(f.rejects); err != nil {
 				return fmt.Errorf("make reject file: %w", err)
 			}
 		}
-		progress := a.meter("import")
-		defer progress.stop()
-		sum, err := ingest.Run(ctx, s.As(event.Actor{}), s.ImportKey(), m, inputs, ingest.Options{
+		progress := a.out.Meter("import")
+		defer progress.Stop()
+		sum, err := ingest.Run(ctx, s.As(event.Actor{}), key, m, inputs, ingest.Options{
 			Strict: f.strict, Rejects: rejects, Clock: a.Clock,
-			Progress: func(p ingest.Progress) { progress.at(p.Bytes, p.Total, p.Records, "records") },
+			Progress: func(p ingest.Progress) { progress.At(p.Bytes, p.Total, p.Records, "records") },
 		})
-		progress.stop()
+		progress.Stop()
 		if closing := rejects.Close(); err == nil && closing != nil {
 			err = fmt.Errorf("write reject file: %w", closing)
 		}
@@ -100,9 +105,11 @@ func (a *app) inputs(names []string) ([]ingest.Input, error) {
 }
 
 func (a *app) showSummary(sum ingest.Summary) error {
-	return a.single(sum, field{"records", fmt.Sprint(sum.Records)}, field{"events added", fmt.Sprint(sum.EventsAdded)},
-		field{"events skipped", fmt.Sprint(sum.EventsSkipped)}, field{"rejected", fmt.Sprint(sum.Rejected)},
-		field{"seconds", fmt.Sprintf("%.1f", sum.Seconds)})
+	return a.out.Single(sum, []show.Field{
+		{"records", fmt.Sprint(sum.Records)}, {"events added", fmt.Sprint(sum.EventsAdded)},
+		{"events skipped", fmt.Sprint(sum.EventsSkipped)}, {"rejected", fmt.Sprint(sum.Rejected)},
+		{"seconds", fmt.Sprintf("%.1f", sum.Seconds)},
+	}...)
 }
 
 // importEnd is how an import ended that did what the summary says.
@@ -135,9 +142,9 @@ func (r *shownRejects) Write(b []byte) (int, error) {
 	r.lines += bytes.Count(b, []byte("\n"))
 	switch {
 	case r.lines <= maxShownRejects:
-		r.app.say("rejected: %s", bytes.TrimRight(b, "\n"))
+		r.app.out.Say("rejected: %s", bytes.TrimRight(b, "\n"))
 	case r.lines == maxShownRejects+1:
-		r.app.say("rejected: more; --rejects FILE names all of them")
+		r.app.out.Say("rejected: more; --rejects FILE names all of them")
 	}
 	return len(b), nil
 }
