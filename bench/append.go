@@ -13,19 +13,24 @@ import (
 type AppendResult struct {
 	Run
 	Machine
-	Latency                   // of one append, as its caller waits for it
-	Batch           int       `json:"batch"`
-	Condition       Condition `json:"condition"`
-	Streams         int       `json:"streams"`
-	PayloadBytes    int       `json:"payload_bytes"`
-	Relations       int       `json:"relations"`
-	Appends         uint64    `json:"appends"`
-	AppendsPer      float64   `json:"appends_per_second"`
-	Commits         uint64    `json:"commits"` // durable writes; callers who wait at the same time share one
-	EventsPerCommit float64   `json:"events_per_commit"`
+	Latency                // of one append, as its caller waits for it
+	Batch        int       `json:"batch"`
+	Condition    Condition `json:"condition"`
+	Streams      int       `json:"streams"`
+	PayloadBytes int       `json:"payload_bytes"`
+	Relations    int       `json:"relations"`
+	Appends      uint64    `json:"appends"`
+	AppendsPer   float64   `json:"appends_per_second"`
+	Bytes        Bytes     `json:"bytes_per_event"`
+	*Disk                  // nil: of a store over the network
+}
+
+// Disk is how the engine used its disk, and what that disk gives.
+type Disk struct {
+	Commits         uint64  `json:"commits"` // durable writes; callers who wait at the same time share one
+	EventsPerCommit float64 `json:"events_per_commit"`
 	Raw
 	RatioToRaw float64 `json:"ratio_to_raw"` // events_per_second / raw_events_per_second
-	Bytes      Bytes   `json:"bytes_per_event"`
 }
 
 // Append appends until o.Duration is over or o.Events are appended. Each client has streams of its own, so that no
@@ -49,7 +54,7 @@ func (b *Bench) Append(ctx context.Context, o Options) (*AppendResult, error) {
 }
 
 func (b *Bench) append(ctx context.Context, t *target, o *Options) (*AppendResult, error) {
-	before, err := t.engine.Sizes(ctx)
+	before, err := t.Sizes(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -58,18 +63,21 @@ func (b *Bench) append(ctx context.Context, t *target, o *Options) (*AppendResul
 		return nil, err
 	}
 	ctx = context.WithoutCancel(ctx) // what was measured is told, also when it was ended early
-	after, err := t.engine.Sizes(ctx)
+	after, err := t.Sizes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	commits := t.engine.commits.Load()
 	r := &AppendResult{
 		Run: m.run("append", o.Clients), Machine: machine(), Latency: m.latency.latency(), Batch: o.Batch,
 		Condition: o.Condition, Streams: o.Streams, PayloadBytes: o.Payload, Relations: o.Relations,
 		Appends: m.steps, AppendsPer: per(float64(m.steps), m.elapsed.Seconds()),
-		Commits: commits, EventsPerCommit: per(float64(m.events), float64(commits)),
 		Bytes: bytesPerEvent(before, after, m.events, o.Payload),
 	}
+	if t.engine == nil {
+		return r, nil
+	}
+	commits := t.engine.commits.Load()
+	r.Disk = &Disk{Commits: commits, EventsPerCommit: per(float64(m.events), float64(commits))}
 	if m.events == 0 {
 		return r, nil
 	}

@@ -29,6 +29,7 @@ const Kind = "lethe-bench"
 type Bench struct {
 	Open         func(ctx context.Context) (storage.Store, error) // the engine; growth opens it anew for each row
 	Folder       string                                           // where the store lies; raw writes are measured there
+	Dial         func(ctx context.Context) (*lethe.Store, error)  // instead of both: a store over the network
 	Clock        event.Clock                                      // of the store and of the measurement
 	IntoExisting bool                                             // append also where others have appended
 	Progress     func(Progress)                                   // called now and then, one call at a time; may be nil
@@ -115,26 +116,41 @@ func (o *Options) check() error {
 // target is an open store.
 type target struct {
 	*lethe.Store
-	engine  *counted
+	engine  *counted // nil: the store is elsewhere, and what only its engine knows is not measured
 	session *lethe.Session
 	start   event.Position // head when it was opened: names the streams of this run, which nobody has used before
 }
 
 func (b *Bench) open(ctx context.Context) (*target, error) {
-	engine, err := b.Open(ctx)
+	t := new(target)
+	var err error
+	if b.Dial != nil {
+		t.Store, err = b.Dial(ctx)
+	} else {
+		err = t.open(ctx, b)
+	}
 	if err != nil {
 		return nil, err
 	}
-	counting := &counted{Store: engine}
-	store, err := lethe.Open(ctx, counting, kms.None, &lethe.Options{Clock: b.Clock})
+	head, err := t.Head(ctx)
 	if err != nil {
-		return nil, errors.Join(err, engine.Close())
+		return nil, errors.Join(err, t.Close())
 	}
-	head, err := store.Head(ctx)
+	t.session, t.start = t.As(event.Actor{}), head.Position
+	return t, nil
+}
+
+// open opens the store in this process.
+func (t *target) open(ctx context.Context, b *Bench) error {
+	engine, err := b.Open(ctx)
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return err
 	}
-	return &target{Store: store, engine: counting, session: store.As(event.Actor{}), start: head.Position}, nil
+	t.engine = &counted{Store: engine}
+	if t.Store, err = lethe.Open(ctx, t.engine, kms.None, &lethe.Options{Clock: b.Clock}); err != nil {
+		return errors.Join(err, engine.Close())
+	}
+	return nil
 }
 
 // with opens the store, hands it to do, and closes it.

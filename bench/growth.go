@@ -51,6 +51,10 @@ func (b *Bench) Growth(ctx context.Context, o GrowthOptions) (*GrowthResult, err
 	if err := work.check(); err != nil {
 		return nil, err
 	}
+	if b.Dial != nil {
+		return nil, event.Errorf(event.ErrUnsupported, "bench growth: a server's store cannot be opened anew").
+			Hint("measure a folder")
+	}
 	if o.Every < window || o.Every > o.Events {
 		return nil, event.Invalid("malformed_option", "bench: --every %d is not from %d to --events %d",
 			o.Every, window, o.Events)
