@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/lethe-es/lethe"
+	"github.com/lethe-es/lethe/demo"
 	"github.com/lethe-es/lethe/event"
 	loans "github.com/lethe-es/lethe/examples/loans"
 	"github.com/lethe-es/lethe/follow"
@@ -17,52 +18,17 @@ import (
 	"github.com/lethe-es/lethe/storage/memory"
 )
 
-func generate(t *testing.T, seed uint64, n int) []loans.Life {
+func generate(t *testing.T, seed uint64, n int) []demo.Life {
 	t.Helper()
-	lives, err := loans.Generate(seed, n)
+	lives, err := demo.Generate(seed, n)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return lives
 }
 
-func TestSeedDecides(t *testing.T) {
-	once, again, other := generate(t, 7, 100), generate(t, 7, 100), generate(t, 8, 100)
-	if diff := cmp.Diff(once, again); diff != "" {
-		t.Errorf("one seed gave two worlds:\n%s", diff)
-	}
-	if once[0].Steps[0].Draft.ID == other[0].Steps[0].Draft.ID {
-		t.Error("two seeds gave one world")
-	}
-	if diff := cmp.Diff(once[:50], generate(t, 7, 50)); diff != "" {
-		t.Errorf("more applications changed the first ones:\n%s", diff)
-	}
-}
-
-func TestLivesAreWellFormed(t *testing.T) {
-	seen := make(map[event.ID]bool)
-	types := make(map[string]bool)
-	for _, life := range generate(t, 3, 400) {
-		last := time.Time{}
-		for i, step := range life.Steps {
-			d := step.Draft
-			types[d.Type] = true
-			if err := d.Validate(); err != nil {
-				t.Fatalf("%s: step %d: %v", life.Stream, i, err)
-			}
-			if seen[d.ID] || step.Cause >= i || step.Cause < 0 != (i == 0) || d.OccurredAt.Before(last) {
-				t.Fatalf("%s: step %d repeats an id, precedes its cause or goes back in time", life.Stream, i)
-			}
-			seen[d.ID], last = true, d.OccurredAt
-		}
-	}
-	if len(types) != 9 {
-		t.Errorf("only these types occur: %v", types)
-	}
-}
-
 // direct computes the summary from the lives, without a store and without the report.
-func direct(lives []loans.Life) loans.Summary {
+func direct(lives []demo.Life) loans.Summary {
 	s := loans.Summary{
 		Applications: len(lives), Outcomes: map[string]int{}, Median: map[string]time.Duration{},
 	}
@@ -74,13 +40,13 @@ func direct(lives []loans.Life) loans.Summary {
 		}
 		first, last := life.Steps[0], life.Steps[len(life.Steps)-1]
 		outcome := last.Draft.Type
-		if !slices.Contains([]string{loans.Accepted, loans.Declined, loans.Cancelled}, outcome) {
+		if !slices.Contains([]string{demo.Accepted, demo.Declined, demo.Cancelled}, outcome) {
 			s.Outcomes[""]++
 			continue
 		}
 		s.Outcomes[outcome]++
 		took[outcome] = append(took[outcome], last.Draft.OccurredAt.Sub(first.Draft.OccurredAt))
-		if last.Actor == loans.System {
+		if last.Actor == demo.System {
 			s.Automatic++
 		}
 	}
@@ -115,7 +81,7 @@ func openMemory(t *testing.T) (*lethe.Store, *memory.Store) {
 func TestReportIsTheDirectComputation(t *testing.T) {
 	lives := generate(t, 5, 60)
 	store, cursors := openMemory(t)
-	played, err := loans.Play(t.Context(), store, lives)
+	played, err := demo.PlayAll(t.Context(), store.As(event.Actor{}), lives)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,26 +99,6 @@ func TestReportIsTheDirectComputation(t *testing.T) {
 	}
 	if diff := cmp.Diff(direct(lives), report.Summary()); diff != "" {
 		t.Errorf("the report differs from the lives (-lives +report):\n%s", diff)
-	}
-}
-
-func TestPlayingAgainAddsNothing(t *testing.T) {
-	lives := generate(t, 5, 40)
-	store, _ := openMemory(t)
-	first, err := loans.Play(t.Context(), store, lives)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := loans.Play(t.Context(), store, lives)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := loans.Played{Events: first.Events, Repeated: first.Events, Last: first.Last}
-	if diff := cmp.Diff(want, second); diff != "" {
-		t.Error(diff)
-	}
-	if head, err := store.Head(t.Context()); err != nil || head.Position != event.Position(first.Events) {
-		t.Errorf("the log is at %d after %d events (%v)", head.Position, first.Events, err)
 	}
 }
 
@@ -190,7 +136,7 @@ func TestRunRefuses(t *testing.T) {
 
 // The report of a few applications, from their events alone.
 func Example() {
-	lives, err := loans.Generate(1, 200)
+	lives, err := demo.Generate(1, 200)
 	if err != nil {
 		panic("the generator failed")
 	}

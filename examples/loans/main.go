@@ -3,10 +3,10 @@
 //	go run ./examples/loans                  a store in a temporary folder, removed at the end
 //	go run ./examples/loans --store ./data   a store that stays; running it again adds nothing
 //
-// It makes applications from a seed (life.go), appends every step as an event from many desks at once (play.go), lets
-// a report follow the log while that happens (report.go), asks the log questions, proves the log against its own
-// Merkle tree, and opens the store again to find everything as it was. The bank is simulated, the store is not: each
-// append is durable before the next step of its application begins.
+// It makes applications from a seed and appends every step as an event from many desks at once (package demo), lets a
+// report follow the log while that happens (report.go), asks the log questions (tour.go), proves the log against its
+// own Merkle tree, and opens the store again to find everything as it was. The bank is simulated, the store is not:
+// each append is durable before the next step of its application begins.
 //
 // import.yaml beside it maps a real log of the same kind: docs/import.md.
 package main
@@ -21,6 +21,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/lethe-es/lethe/demo"
 	"github.com/lethe-es/lethe/event"
 )
 
@@ -57,14 +58,14 @@ func Run(ctx context.Context, w io.Writer, o Options) (err error) {
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	d := &demo{w: w, dir: dir, options: o, clock: event.SystemClock{}}
-	if err := d.run(ctx); err != nil {
+	t := &tour{w: w, dir: dir, options: o, clock: event.SystemClock{}}
+	if err := t.run(ctx); err != nil {
 		return err
 	}
 	if o.Store != "" {
 		fmt.Fprintf(w, "\n  The store stays in %s: run this again (it adds nothing), or look around:\n"+
 			"  go run ./cmd/lethe event query --store %s --relation issuer=employee/112 --type %s --limit 5\n",
-			dir, dir, Declined)
+			dir, dir, demo.Declined)
 		return nil
 	}
 	fmt.Fprintf(w, "\n  The temporary store is removed; with --store ./data it stays.\n")

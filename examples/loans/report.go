@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lethe-es/lethe/demo"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/follow"
 )
@@ -43,7 +44,7 @@ func NewReport() *Report {
 func (r *Report) Name() string { return "loans.report" }
 
 // Filter takes what happens to applications.
-func (r *Report) Filter() event.Filter { return event.Filter{{Kinds: []string{"application"}}} }
+func (r *Report) Filter() event.Filter { return event.Filter{{Kinds: []string{demo.Kind}}} }
 
 // Apply takes events in. Those it has seen may come again.
 func (r *Report) Apply(_ context.Context, b follow.Batch) error {
@@ -74,10 +75,10 @@ func (r *Report) take(e *event.Event) {
 		r.lives[e.Stream] = s
 	}
 	switch e.Type {
-	case Registered:
+	case demo.Registered:
 		s.registered = e.OccurredAt
-	case Accepted, Declined, Cancelled:
-		s.decided, s.outcome, s.automatic = e.OccurredAt, e.Type, issuer == string(System)
+	case demo.Accepted, demo.Declined, demo.Cancelled:
+		s.decided, s.outcome, s.automatic = e.OccurredAt, e.Type, issuer == string(demo.System)
 	}
 }
 
@@ -155,7 +156,7 @@ func (r *Report) Summary() Summary {
 func (s Summary) Print(w io.Writer) {
 	fmt.Fprintf(w, "  %-14s %6s %7s   %-24s %s\n", "outcome", "", "", "", "median time to decision")
 	for _, o := range []struct{ typ, name string }{
-		{Accepted, "accepted"}, {Declined, "declined"}, {Cancelled, "cancelled"}, {"", "still open"},
+		{demo.Accepted, "accepted"}, {demo.Declined, "declined"}, {demo.Cancelled, "cancelled"}, {"", "still open"},
 	} {
 		n := s.Outcomes[o.typ]
 		share := float64(n) / float64(max(s.Applications, 1))
@@ -169,7 +170,7 @@ func (s Summary) Print(w io.Writer) {
 	decided := s.Applications - s.Outcomes[""]
 	fmt.Fprintf(w, "\n  busiest employees    %s\n", join(s.Busiest))
 	fmt.Fprintf(w, "  nobody looked at     %d of %d decisions (issuer employee/%s is the bank's own program)\n",
-		s.Automatic, decided, System)
+		s.Automatic, decided, demo.System)
 }
 
 // bar draws a share of one as up to width half blocks.

@@ -18,7 +18,7 @@ func callRules() []Rule {
 		{"call/clock", "take an event.Clock and ask it; only " + clockFile + " asks the system", checkClock},
 		{"call/open", "let the driver open its files through its database; a second descriptor drops the locks of " +
 			"the first when it closes (only storage/*/lock.go opens a file itself)", checkOpen},
-		{"call/random", "take an io.Reader of randomness; only examples and bench use math/rand", checkRandom},
+		{"call/random", "take an io.Reader of randomness; only demo, examples and bench use math/rand", checkRandom},
 		{"call/init", "make it a function that its user calls, or a value that is passed", checkInit},
 		{"call/todo", "take the context of the caller", checkTODO},
 		{"call/panic", "return an error, or panic with a constant: a formatted panic can print payload", checkPanic},
@@ -60,7 +60,7 @@ func checkOpen(h *House, say say) {
 }
 
 func checkRandom(h *House, say say) {
-	keep := func(f *File) bool { return product(f) && !within(f, "examples", "bench") }
+	keep := func(f *File) bool { return product(f) && !within(f, "demo", "examples", "bench") }
 	eachFile(h, keep, func(f *File) {
 		for _, spec := range f.Syntax.Imports {
 			if p := importPath(spec); p == "math/rand" || p == "math/rand/v2" {

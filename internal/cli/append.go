@@ -15,6 +15,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/log"
 )
 
@@ -120,7 +121,7 @@ func (a *app) append(cmd *cobra.Command, f *appendFlags) error {
 			return err
 		}
 		p := placed(res, 0)
-		return a.single(p, p.fields()...)
+		return a.out.Single(p, p.fields()...)
 	})
 }
 
@@ -243,11 +244,11 @@ func placed(res log.Result, i int) place {
 	return place{p.ID, p.Stream.String(), p.Position, p.Version, res.Repeated}
 }
 
-func (p place) fields() []field {
-	fields := []field{{"id", p.ID.String()}, {"stream", p.Stream}, {"position", number(p.Position)},
+func (p place) fields() []show.Field {
+	fields := []show.Field{{"id", p.ID.String()}, {"stream", p.Stream}, {"position", number(p.Position)},
 		{"version", number(p.Version)}}
 	if p.Repeated {
-		fields = append(fields, field{"repeated", "it was in the log already"})
+		fields = append(fields, show.Field{"repeated", "it was in the log already"})
 	}
 	return fields
 }
@@ -263,8 +264,8 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 		if f.atomic {
 			all.Condition = condition
 			return a.with(ctx, creating, func(s *opened) error {
-				list := a.list(placeColumns()...)
-				return errors.Join(a.appendRequest(ctx, s.As(actor), all, list), list.close())
+				list := a.out.List(placeColumns()...)
+				return errors.Join(a.appendRequest(ctx, s.As(actor), all, list), list.Close())
 			})
 		}
 	}
@@ -280,7 +281,7 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 		return err // before a store is made
 	}
 	return a.with(ctx, creating, func(s *opened) error {
-		list := a.list(placeColumns()...)
+		list := a.out.List(placeColumns()...)
 		session := s.As(actor)
 		for line := first; ok && err == nil; line, err, ok = next() {
 			req := log.Request{Writes: []log.Write{line.write}, Condition: condition}
@@ -290,9 +291,9 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 			}
 		}
 		if err != nil {
-			a.say("events appended before it: %d", list.items)
+			a.out.Say("events appended before it: %d", list.Items())
 		}
-		return errors.Join(err, list.close())
+		return errors.Join(err, list.Close())
 	})
 }
 
@@ -318,16 +319,16 @@ func (a *app) checkFile(f *appendFlags) (log.Request, error) {
 	return all, nil
 }
 
-func (a *app) appendRequest(ctx context.Context, s *lethe.Session, req log.Request, list *listing) error {
+func (a *app) appendRequest(ctx context.Context, s *lethe.Session, req log.Request, list *show.List) error {
 	res, err := s.AppendAll(ctx, req)
 	if err != nil {
 		return err
 	}
 	for i := range res.Events {
 		p := placed(res, i)
-		if err := list.add(p, p.ID.String(), p.Stream, number(p.Position), number(p.Version)); err != nil {
+		if err := list.Add(p, p.ID.String(), p.Stream, number(p.Position), number(p.Version)); err != nil {
 			return err
 		}
 	}
-	return list.flush()
+	return list.Flush()
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/lethe-es/lethe/bench"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/setting"
+	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/sqlite"
 )
@@ -187,12 +189,12 @@ func (a *app) measure(ctx context.Context, f *benchFlags,
 		return event.Errorf(event.ErrUnsupported, "bench: addresses that begin with %s:// do not work yet", scheme).
 			Hint("name a folder, such as --store ./data")
 	}
-	if a.settings.source[keyStore] == "default" {
+	if a.settings.Source(setting.Store) == "default" {
 		if dir, err = os.MkdirTemp("", "lethe-bench-"); err != nil {
 			return fmt.Errorf("make scratch store: %w", err)
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		a.say("measuring a scratch store in %s", dir)
+		a.out.Say("measuring a scratch store in %s", dir)
 	}
 	progress := &benchMeter{app: a, duration: f.Duration}
 	b := &bench.Bench{
@@ -221,24 +223,24 @@ type benchMeter struct {
 	app      *app
 	duration time.Duration
 	phase    string
-	meter    *meter
+	meter    *show.Meter
 }
 
 func (m *benchMeter) at(p bench.Progress) {
 	if p.Phase != m.phase {
 		m.stop()
-		m.phase, m.meter = p.Phase, m.app.meter(p.Phase)
+		m.phase, m.meter = p.Phase, m.app.out.Meter(p.Phase)
 	}
 	done, total := int64(p.Events), int64(p.Total)
 	if total == 0 {
 		done, total = int64(p.Elapsed), int64(m.duration)
 	}
-	m.meter.at(done, total, int64(p.Events), "events")
+	m.meter.At(done, total, int64(p.Events), "events")
 }
 
 func (m *benchMeter) stop() {
 	if m.meter != nil {
-		m.meter.stop()
+		m.meter.Stop()
 	}
 }
 
@@ -246,36 +248,38 @@ func (m *benchMeter) stop() {
 func (a *app) showBench(result any) error {
 	growth, ok := result.(*bench.GrowthResult)
 	switch {
-	case ok && strings.HasPrefix(a.settings.Output, formatJSON):
-		return a.single(result)
+	case ok && strings.HasPrefix(a.settings.Output, show.JSON):
+		return a.out.Single(result)
 	case !ok:
-		return a.single(result, a.figures(reflect.ValueOf(result).Elem(), "")...)
+		return a.out.Single(result, a.figures(reflect.ValueOf(result).Elem(), "")...)
 	}
-	list := a.list("events", "events per second", "append p99 ms", "stream p50 ms", "query p50 ms", "open ms", "file MB")
+	list := a.out.List("events", "events per second", "append p99 ms", "stream p50 ms", "query p50 ms", "open ms",
+		"file MB")
 	for _, row := range growth.Rows {
-		err := list.add(row, fmt.Sprint(row.Events), fmt.Sprintf("%.0f", row.AppendPer), fmt.Sprintf("%.1f", row.AppendP99),
+		err := list.Add(row, fmt.Sprint(row.Events), fmt.Sprintf("%.0f", row.AppendPer), fmt.Sprintf("%.1f", row.AppendP99),
 			fmt.Sprintf("%.3f", row.Stream), fmt.Sprintf("%.3f", row.Query), fmt.Sprintf("%.0f", row.Open),
 			fmt.Sprintf("%.1f", float64(row.Bytes)/1e6))
 		if err != nil {
 			return err
 		}
 	}
-	return list.close()
+	return list.Close()
 }
 
 // figures are the fields of a result, in their order and under the names that its JSON has.
-func (a *app) figures(v reflect.Value, prefix string) []field {
-	var list []field
+func (a *app) figures(v reflect.Value, prefix string) []show.Field {
+	var list []show.Field
 	for i := range v.NumField() {
 		f, value := v.Type().Field(i), v.Field(i)
 		name := prefix + f.Tag.Get("json")
 		switch {
+		case value.Kind() == reflect.Pointer && value.IsNil(): // not measured
 		case f.Anonymous:
-			list = append(list, a.figures(value, prefix)...)
+			list = append(list, a.figures(reflect.Indirect(value), prefix)...)
 		case value.Kind() == reflect.Struct:
 			list = append(list, a.figures(value, name+" ")...)
 		default:
-			list = append(list, field{strings.ReplaceAll(name, "_", " "), a.figure(value)})
+			list = append(list, show.Field{strings.ReplaceAll(name, "_", " "), a.figure(value)})
 		}
 	}
 	return list
@@ -283,7 +287,7 @@ func (a *app) figures(v reflect.Value, prefix string) []field {
 
 // figure writes a number for people, or in CSV for programs.
 func (a *app) figure(v reflect.Value) string {
-	plain := a.settings.Output == formatCSV
+	plain := a.settings.Output == show.CSV
 	switch {
 	case v.Kind() == reflect.String || v.Kind() == reflect.Bool || plain:
 		return fmt.Sprint(v.Interface())

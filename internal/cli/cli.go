@@ -3,9 +3,9 @@
 //
 //	os.Exit(cli.Main())
 //
-// The road of a command: cli.go builds the tree of commands, setting.go finds the configuration, the command's own
-// file (event.go, append.go, stream.go, …) opens the store through wiring.go and calls it, output.go prints data on
-// stdout in the format of -o, progress.go and exit.go speak on stderr, and exit.go gives the exit code.
+// The road of a command: cli.go builds the tree of commands, package setting finds the configuration, the command's
+// own file (event.go, append.go, stream.go, …) opens the store through wiring.go and calls it, package show writes data
+// on stdout in the format of -o, it and exit.go speak on stderr, and exit.go gives the exit code.
 //
 // What holds for every command: data on stdout, everything else on stderr; bad input changes nothing; no payload
 // value enters an error; nothing is asked without a terminal; a command that reads never creates a store.
@@ -14,7 +14,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -24,9 +23,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/setting"
+	"github.com/lethe-es/lethe/internal/show"
 )
 
 // Env is what one run sees of the world.
@@ -52,7 +52,7 @@ func Main() int {
 
 // Run runs one command and returns its exit code; exit.go lists them.
 func Run(ctx context.Context, e Env) int {
-	a := &app{Env: e}
+	a := newApp(e)
 	root := a.root()
 	root.SetArgs(e.Args)
 	err := root.ExecuteContext(ctx)
@@ -65,10 +65,24 @@ func Run(ctx context.Context, e Env) int {
 // app is one run of the program.
 type app struct {
 	Env
-	given    given    // by flags
-	settings settings // what holds: defaults, file, environment and flags
-	started  bool     // the command line was understood
-	command  string   // such as "lethe event get"
+	flags    setting.Flags
+	settings setting.Settings // what holds: defaults, file, environment and flags
+	out      show.Output      // where answers go, in the format that holds
+	started  bool             // the command line was understood
+	command  string           // such as "lethe event get"
+}
+
+func newApp(e Env) *app {
+	return &app{Env: e, out: show.Output{Stdout: e.Stdout, Stderr: e.Stderr, Clock: e.Clock}}
+}
+
+// load finds the settings.
+func (a *app) load() (err error) {
+	if a.settings, err = setting.Load(&a.flags, a.Environ); err != nil {
+		return err
+	}
+	a.out.Format, a.out.Progress = a.settings.Output, a.settings.Progress
+	return nil
 }
 
 func (a *app) root() *cobra.Command {
@@ -109,7 +123,13 @@ Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict �
 		}
 		return a.load()
 	}
-	a.given.register(root)
+	a.flags.Register(root.PersistentFlags())
+	for name, values := range map[string][]string{"output": show.Formats(), "progress": show.Meters()} {
+		complete := cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+		if err := root.RegisterFlagCompletionFunc(name, complete); err != nil {
+			panic("a flag that was just made is there")
+		}
+	}
 	return root
 }
 
@@ -152,29 +172,4 @@ func want(names ...string) cobra.PositionalArgs {
 		return event.Invalid("usage", "%s: want %s, got %d arguments", cmd.CommandPath(), wanted, len(args)).
 			Hint("see: %s --help", cmd.CommandPath())
 	}
-}
-
-// say writes one line of chatter.
-func (a *app) say(format string, args ...any) { fmt.Fprintf(a.Stderr, format+"\n", args...) }
-
-// terminal is the width of a stream that is a terminal; 0: it is none.
-func terminal(stream any) int {
-	f, ok := stream.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return 0
-	}
-	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-		return width
-	}
-	return 80
-}
-
-// env is a variable of the environment.
-func (a *app) env(name string) string {
-	for _, entry := range slices.Backward(a.Environ) {
-		if value, ok := strings.CutPrefix(entry, name+"="); ok {
-			return value
-		}
-	}
-	return ""
 }

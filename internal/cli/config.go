@@ -4,6 +4,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lethe-es/lethe/internal/setting"
+	"github.com/lethe-es/lethe/internal/show"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -24,8 +27,8 @@ An unknown setting is an error, in the file and in the environment. The settings
 		a.configShowCommand(), a.configCheckCommand())
 }
 
-// setting is one line of config show.
-type setting struct {
+// settingLine is one line of config show.
+type settingLine struct {
 	Setting string `json:"setting"`
 	Value   any    `json:"value"`
 	Source  string `json:"source,omitempty"`
@@ -41,28 +44,25 @@ func (a *app) configShowCommand() *cobra.Command {
 			if sources {
 				columns = append(columns, "source")
 			}
-			list := a.list(columns...)
-			values := map[string]any{keyStore: a.settings.Store, keyOutput: a.settings.Output,
-				keyProgress: a.settings.Progress, keyIndexed: a.settings.Indexed}
-			for _, key := range settingKeys() {
-				line := setting{Setting: key, Value: values[key]}
-				text, ok := values[key].(string)
-				if !ok {
-					text = strings.Join(a.settings.Indexed, ",")
-				}
-				if key == keyIndexed && a.settings.Indexed == nil {
-					line.Value, text = nil, "(as the store has them)"
+			list := a.out.List(columns...)
+			for _, key := range setting.Keys() {
+				line := settingLine{Setting: key, Value: a.settings.Value(key)}
+				text, ok := line.Value.(string)
+				if list, _ := line.Value.([]string); !ok && list == nil {
+					text = "(as the store has them)"
+				} else if !ok {
+					text = strings.Join(list, ",")
 				}
 				cells := []string{key, text}
 				if sources {
-					line.Source = a.settings.source[key]
+					line.Source = a.settings.Source(key)
 					cells = append(cells, line.Source)
 				}
-				if err := list.add(line, cells...); err != nil {
+				if err := list.Add(line, cells...); err != nil {
 					return err
 				}
 			}
-			return list.close()
+			return list.Close()
 		},
 	}
 	cmd.Flags().BoolVar(&sources, "sources", false, "also show where each value comes from")
@@ -76,14 +76,14 @@ func (a *app) configCheckCommand() *cobra.Command {
 			"and names the file or variable it is in.",
 		Example: "  lethe config check\n  lethe config check --config /etc/lethe.yaml",
 		RunE: func(*cobra.Command, []string) error {
-			file := a.settings.file
+			file := a.settings.File
 			if file == "" {
 				file = "none"
 			}
-			return a.single(struct {
+			return a.out.Single(struct {
 				OK   bool   `json:"ok"`
 				File string `json:"file"`
-			}{true, a.settings.file}, field{"ok", "true"}, field{"file", file})
+			}{true, a.settings.File}, show.Field{"ok", "true"}, show.Field{"file", file})
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/log"
 	"github.com/lethe-es/lethe/storage"
 )
@@ -40,7 +41,7 @@ What does not fit is named by its position; the exit code is then 7.`,
 					if err := s.reindex(cmd.Context()); err != nil {
 						return err
 					}
-					a.say("the index was built anew")
+					a.out.Say("the index was built anew")
 				}
 				return a.examine(cmd.Context(), s)
 			})
@@ -75,28 +76,28 @@ func (a *app) examine(ctx context.Context, s *opened) error {
 		}
 	}
 	bad := 0
-	list := a.list("check", "result", "detail")
+	list := a.out.List("check", "result", "detail")
 	for _, c := range d.checks {
 		result := "ok"
 		if !c.OK {
 			result = "WRONG"
 			bad++
 		}
-		if a.settings.Output != formatJSON {
-			if err := list.add(c, c.Check, result, c.Detail); err != nil {
+		if a.settings.Output != show.JSON {
+			if err := list.Add(c, c.Check, result, c.Detail); err != nil {
 				return err
 			}
 		}
 	}
-	if a.settings.Output == formatJSON {
-		err = a.single(struct {
+	if a.settings.Output == show.JSON {
+		err = a.out.Single(struct {
 			OK     bool    `json:"ok"`
 			Store  string  `json:"store"`
 			Head   uint64  `json:"position"`
 			Checks []check `json:"checks"`
 		}{bad == 0, s.dir, uint64(head.Position), d.checks})
 	} else {
-		err = list.close()
+		err = list.Close()
 	}
 	if err != nil || bad == 0 {
 		return err
@@ -129,7 +130,7 @@ func (d *doctor) file(context.Context) error {
 		fault = "pages and trees of the file are whole"
 		d.add("structure", true, "%s", fault)
 	} else {
-		d.add("structure", false, "%s", oneLine(fault))
+		d.add("structure", false, "%s", show.OneLine(fault))
 	}
 	d.add("lock", true, "held by this process, %d", os.Getpid())
 	return nil
@@ -217,12 +218,12 @@ func (d *doctor) indexed(ctx context.Context, e *event.Event) (bool, error) {
 }
 
 func (d *doctor) tree(ctx context.Context) error {
-	m := d.app.meter("verify")
-	defer m.stop()
+	m := d.app.out.Meter("verify")
+	defer m.Stop()
 	report, err := log.Verify(ctx, d.store.engine, func(done, head event.Position) {
-		m.at(int64(done), int64(head), int64(done), "events")
+		m.At(int64(done), int64(head), int64(done), "events")
 	})
-	m.stop()
+	m.Stop()
 	for _, f := range report.Findings {
 		d.add("tree", false, "position %d: %s", f.Position, f.Cause)
 	}

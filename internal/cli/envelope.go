@@ -8,43 +8,49 @@ import (
 	"time"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
 )
 
 // dataWidth is how much of an event's data a table shows where no terminal sets the limit.
 const dataWidth = 100
 
 // eventListing lists events: all of the envelope as JSON and csv, what fits a line as table.
-type eventListing struct{ *listing }
+type eventListing struct {
+	*show.List
+	full bool // a column for every part of the envelope
+}
 
 func (a *app) events() eventListing {
-	if a.settings.Output == formatCSV {
-		return eventListing{a.list("position", "id", "stream", "version", "type", "recorded_at", "occurred_at",
-			"relations", "correlation", "causation", "traceparent", "metadata", "data", "pruned")}
+	if a.settings.Output == show.CSV {
+		return eventListing{full: true, List: a.out.List("position", "id", "stream", "version", "type", "recorded_at",
+			"occurred_at", "relations", "correlation", "causation", "traceparent", "metadata", "data", "pruned")}
 	}
-	return eventListing{a.list("position", "recorded at", "stream", "version", "type", "relations", "data")}
+	return eventListing{
+		List: a.out.List("position", "recorded at", "stream", "version", "type", "relations", "data"),
+	}
 }
 
 func (l eventListing) event(e *event.Event) error {
-	if l.format != formatCSV {
-		return l.add(e, number(e.Position), moment(e.RecordedAt.Truncate(time.Second)), e.Stream.String(), number(e.Version),
-			e.Type, relations(e), cut(dataOf(e), dataWidth))
+	if !l.full {
+		return l.Add(e, number(e.Position), moment(e.RecordedAt.Truncate(time.Second)), e.Stream.String(), number(e.Version),
+			e.Type, relations(e), show.Cut(dataOf(e), dataWidth))
 	}
 	metadata, err := metadataOf(e)
 	if err != nil {
 		return err
 	}
-	return l.add(e, number(e.Position), e.ID.String(), e.Stream.String(), number(e.Version), e.Type,
+	return l.Add(e, number(e.Position), e.ID.String(), e.Stream.String(), number(e.Version), e.Type,
 		moment(e.RecordedAt), moment(e.OccurredAt), relations(e), e.Correlation, causation(e), e.Traceparent,
 		metadata, compact(e.Data), strconv.FormatBool(e.Pruned))
 }
 
 // eventFields are all parts of one event that are there.
-func eventFields(e *event.Event) ([]field, error) {
+func eventFields(e *event.Event) ([]show.Field, error) {
 	metadata, err := metadataOf(e)
 	if err != nil {
 		return nil, err
 	}
-	all := []field{
+	all := []show.Field{
 		{"id", e.ID.String()}, {"type", e.Type}, {"stream", e.Stream.String()}, {"version", number(e.Version)},
 		{"position", number(e.Position)}, {"recorded at", moment(e.RecordedAt)}, {"occurred at", moment(e.OccurredAt)},
 		{"relations", strings.ReplaceAll(relations(e), " ", "\n")}, {"correlation", e.Correlation},
@@ -54,7 +60,7 @@ func eventFields(e *event.Event) ([]field, error) {
 	}
 	given := all[:0]
 	for _, f := range all {
-		if f.value != "" {
+		if f[1] != "" {
 			given = append(given, f)
 		}
 	}
@@ -90,7 +96,7 @@ func metadataOf(e *event.Event) (string, error) {
 	if len(e.Metadata) == 0 {
 		return "", nil
 	}
-	text, err := marshal(e.Metadata)
+	text, err := show.Marshal(e.Metadata)
 	return strings.TrimSpace(string(text)), err
 }
 

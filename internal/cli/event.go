@@ -7,6 +7,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
 )
 
 func (a *app) eventCommand() *cobra.Command {
@@ -35,7 +36,7 @@ func (a *app) eventGetCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.single(e, fields...)
+				return a.out.Single(e, fields...)
 			})
 		},
 	}
@@ -120,9 +121,9 @@ func (a *app) count(ctx context.Context, s *opened, q lethe.Query) error {
 		}
 		count++
 	}
-	return a.single(struct {
+	return a.out.Single(struct {
 		Count uint64 `json:"count"`
-	}{count}, field{"count", number(count)})
+	}{count}, show.Field{"count", number(count)})
 }
 
 // showEvents lists what it is given. What came before an error is shown.
@@ -137,7 +138,7 @@ func (a *app) showEvents(events func(yield func(event.Event, error) bool)) error
 			break
 		}
 	}
-	if err := list.close(); failure == nil {
+	if err := list.Close(); failure == nil {
 		failure = err
 	}
 	return failure

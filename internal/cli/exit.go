@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/setting"
+	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/ledger"
 )
 
@@ -81,7 +83,7 @@ func (a *app) fail(err error) int {
 	}
 	t, exit := a.tell(err)
 	if a.wantsJSON() {
-		if text, err := marshal(struct {
+		if text, err := show.Marshal(struct {
 			Error told `json:"error"`
 		}{t}); err == nil {
 			fmt.Fprintf(a.Stderr, "%s", text)
@@ -98,7 +100,7 @@ func (a *app) fail(err error) int {
 
 // colour makes a word red on a terminal that wants colours.
 func (a *app) colour(word string) string {
-	if terminal(a.Stderr) == 0 || a.env("NO_COLOR") != "" {
+	if show.Width(a.Stderr) == 0 || setting.Variable(a.Environ, "NO_COLOR") != "" {
 		return word
 	}
 	return "\x1b[31m" + word + "\x1b[0m"
@@ -125,7 +127,7 @@ func (a *app) tell(err error) (told, int) {
 	case t.Next == "" && c.exit == exitUsage:
 		t.Next = "see: " + cmp.Or(a.command, "lethe") + " --help"
 	}
-	t.Message = oneLine(t.Message)
+	t.Message = show.OneLine(t.Message)
 	return t, c.exit
 }
 
@@ -148,9 +150,6 @@ func split(err error) (message, next string) {
 	return message, ""
 }
 
-// oneLine keeps what errors.Join and parsers say on one line.
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
 // outcome is an end that is not a failure of one thing: what was done, and what not.
 type outcome struct {
 	kind          error // errPartial or errInterrupted
@@ -166,7 +165,7 @@ func usage(err error) error {
 	if errors.As(err, &coded) {
 		return err
 	}
-	return event.Invalid("usage", "%s", oneLine(err.Error())).Hint("see: lethe --help")
+	return event.Invalid("usage", "%s", show.OneLine(err.Error())).Hint("see: lethe --help")
 }
 
 // wantsJSON also answers before the command line was understood.
@@ -174,7 +173,7 @@ func (a *app) wantsJSON() bool {
 	if a.settings.Output != "" {
 		return strings.HasPrefix(a.settings.Output, "json")
 	}
-	if strings.HasPrefix(a.given.output, "json") {
+	if strings.HasPrefix(a.flags.Output(), "json") {
 		return true
 	}
 	for i, arg := range a.Args {

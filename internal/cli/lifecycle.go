@@ -13,6 +13,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
 )
 
@@ -59,12 +60,12 @@ func (a *app) showState(ctx context.Context, s *opened, stream event.StreamID) e
 	if err != nil {
 		return err
 	}
-	fields := []field{{"stream", state.Stream.String()}, {"version", number(state.Version)},
+	fields := []show.Field{{"stream", state.Stream.String()}, {"version", number(state.Version)},
 		{"closed", fmt.Sprint(state.Closed)}}
 	if state.Truncated > 0 {
-		fields = append(fields, field{"truncated before", number(state.Truncated)})
+		fields = append(fields, show.Field{"truncated before", number(state.Truncated)})
 	}
-	return a.single(lineOf(state), fields...)
+	return a.out.Single(lineOf(state), fields...)
 }
 
 // truncation is what a truncation does, or would do.
@@ -75,12 +76,12 @@ type truncation struct {
 	DryRun bool          `json:"dry_run"`
 }
 
-func (t truncation) fields() []field {
+func (t truncation) fields() []show.Field {
 	done := "events pruned"
 	if t.DryRun {
 		done = "events to prune"
 	}
-	return []field{{"stream", t.Stream}, {"before version", number(t.Before)}, {done, number(t.Pruned)}}
+	return []show.Field{{"stream", t.Stream}, {"before version", number(t.Before)}, {done, number(t.Pruned)}}
 }
 
 func (a *app) streamTruncateCommand() *cobra.Command {
@@ -125,7 +126,7 @@ the stream's name; on a terminal it is asked for. The act is an event in lethe/s
 			if err != nil {
 				return err
 			}
-			return a.single(t, t.fields()...)
+			return a.out.Single(t, t.fields()...)
 		})
 	}
 	return cmd
@@ -148,7 +149,7 @@ func planTruncation(ctx context.Context, s *opened, stream event.StreamID, befor
 
 // confirm lets nothing irreversible happen blindly: the words must be given, by flag or on a terminal.
 func (a *app) confirm(given, words, question string) error {
-	if given == "" && terminal(a.Stdin) > 0 && terminal(a.Stderr) > 0 {
+	if given == "" && show.Width(a.Stdin) > 0 && show.Width(a.Stderr) > 0 {
 		fmt.Fprintf(a.Stderr, "%s\nType %s to go on: ", question, words)
 		line, err := bufio.NewReader(a.Stdin).ReadString('\n')
 		if err != nil {
@@ -218,17 +219,17 @@ func (a *app) listAges(ctx context.Context, s *opened) error {
 	if err != nil {
 		return err
 	}
-	list := a.list("kind", "max age")
+	list := a.out.List("kind", "max age")
 	for _, kind := range slices.Sorted(maps.Keys(ages)) {
 		line := struct {
 			Kind    string `json:"kind"`
 			Seconds int64  `json:"max_age_seconds"`
 		}{kind, int64(ages[kind] / time.Second)}
-		if err := list.add(line, kind, ages[kind].String()); err != nil {
+		if err := list.Add(line, kind, ages[kind].String()); err != nil {
 			return err
 		}
 	}
-	return list.close()
+	return list.Close()
 }
 
 func (a *app) streamExpireCommand() *cobra.Command {
@@ -272,9 +273,9 @@ author did not know of; on a terminal they are asked for.`,
 			if err != nil {
 				return err
 			}
-			return a.single(struct {
+			return a.out.Single(struct {
 				Streams int `json:"streams_truncated"`
-			}{count}, field{"streams truncated", fmt.Sprint(count)})
+			}{count}, show.Field{"streams truncated", fmt.Sprint(count)})
 		})
 	}
 	return cmd
@@ -282,7 +283,7 @@ author did not know of; on a terminal they are asked for.`,
 
 // planExpiry lists the truncations that Expire would make.
 func (a *app) planExpiry(ctx context.Context, s *opened, ages map[string]time.Duration) error {
-	list := a.list("stream", "before version", "events")
+	list := a.out.List("stream", "before version", "events")
 	for _, kind := range slices.Sorted(maps.Keys(ages)) {
 		cutoff := a.Clock.Now().Add(-ages[kind])
 		err := eachStream(ctx, s, storage.StreamQuery{Kind: kind, Limit: 256},
@@ -293,13 +294,13 @@ func (a *app) planExpiry(ctx context.Context, s *opened, ages map[string]time.Du
 					return true, err
 				}
 				t := truncation{state.Stream.String(), before, uint64(before - first), true}
-				return true, list.add(t, t.Stream, number(t.Before), number(t.Pruned))
+				return true, list.Add(t, t.Stream, number(t.Before), number(t.Pruned))
 			})
 		if err != nil {
 			return err
 		}
 	}
-	return list.close()
+	return list.Close()
 }
 
 // firstYoung is the version of the first event recorded at or after cutoff, from version first on.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
 )
 
@@ -131,36 +132,37 @@ func (a *app) showAt(ctx context.Context, s *opened, stream event.StreamID, mean
 		return err
 	}
 	if snap.Truncated > 0 {
-		a.say("note: truncated events: %d; what they said no longer takes part", snap.Truncated)
+		a.out.Say("note: truncated events: %d; what they said no longer takes part", snap.Truncated)
 	}
-	if a.settings.Output == formatJSON {
-		return a.single(snap)
+	if a.settings.Output == show.JSON {
+		return a.out.Single(snap)
 	}
-	if a.settings.Output == formatTable {
+	if a.settings.Output == show.Table {
 		if snap.Version == 0 {
-			a.say("%s had no events yet", stream)
+			a.out.Say("%s had no events yet", stream)
 			return nil
 		}
-		a.say("%s at version %d, position %d, recorded at %s", stream, snap.Version, snap.Position, moment(*snap.RecordedAt))
+		a.out.Say("%s at version %d, position %d, recorded at %s", stream, snap.Version,
+			snap.Position, moment(*snap.RecordedAt))
 	}
-	list := a.list("property", "value", "version", "type", "event")
+	list := a.out.List("property", "value", "version", "type", "event")
 	for _, name := range snap.names() {
 		p := snap.Properties[name]
 		line := struct {
 			Property string `json:"property"`
 			property
 		}{name, p}
-		if err := list.add(line, name, a.cell(p.Value), number(p.Version), p.Type, p.Event.String()); err != nil {
+		if err := list.Add(line, name, a.cell(p.Value), number(p.Version), p.Type, p.Event.String()); err != nil {
 			return err
 		}
 	}
-	return list.close()
+	return list.Close()
 }
 
 // cell is a value in a table or csv.
 func (a *app) cell(value json.RawMessage) string {
-	if a.settings.Output == formatTable {
-		return cut(compact(value), dataWidth)
+	if a.settings.Output == show.Table {
+		return show.Cut(compact(value), dataWidth)
 	}
 	return compact(value)
 }
@@ -231,10 +233,10 @@ func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, fr
 	}
 	changed := compare(before, after)
 	if after.Truncated > 0 {
-		a.say("note: truncated events: %d; what they said no longer takes part", after.Truncated)
+		a.out.Say("note: truncated events: %d; what they said no longer takes part", after.Truncated)
 	}
-	if a.settings.Output == formatJSON {
-		return a.single(struct {
+	if a.settings.Output == show.JSON {
+		return a.out.Single(struct {
 			Stream  string        `json:"stream"`
 			From    event.Version `json:"from"`
 			To      event.Version `json:"to"`
@@ -242,25 +244,25 @@ func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, fr
 			Changed []change      `json:"changed"`
 		}{stream.String(), from, to, events, changed})
 	}
-	if a.settings.Output == formatTable {
+	if a.settings.Output == show.Table {
 		list := a.events()
 		for i := range events {
 			if err := list.event(&events[i]); err != nil {
 				return err
 			}
 		}
-		if err := list.close(); err != nil {
+		if err := list.Close(); err != nil {
 			return err
 		}
 		fmt.Fprintf(a.Stdout, "\nproperties changed: %d\n", len(changed))
 	}
-	list := a.list("property", "before", "after")
+	list := a.out.List("property", "before", "after")
 	for _, c := range changed {
-		if err := list.add(c, c.Property, a.cell(c.Before), a.cell(c.After)); err != nil {
+		if err := list.Add(c, c.Property, a.cell(c.Before), a.cell(c.After)); err != nil {
 			return err
 		}
 	}
-	return list.close()
+	return list.Close()
 }
 
 // compare lists the properties whose values differ, by name.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
 )
 
@@ -65,7 +66,7 @@ func (a *app) streamListCommand() *cobra.Command {
 }
 
 func (a *app) listStreams(ctx context.Context, s *opened, q storage.StreamQuery, limit int) error {
-	list := a.list("stream", "version", "closed", "truncated before")
+	list := a.out.List("stream", "version", "closed", "truncated before")
 	err := eachStream(ctx, s, q, func(state storage.StreamState) (bool, error) {
 		if q.Kind == "" && state.Stream.Kind == event.SystemKind {
 			return true, nil
@@ -77,10 +78,10 @@ func (a *app) listStreams(ctx context.Context, s *opened, q storage.StreamQuery,
 		if state.Truncated > 0 {
 			truncated = number(state.Truncated)
 		}
-		err := list.add(lineOf(state), state.Stream.String(), number(state.Version), closed, truncated)
-		return list.items != limit, err
+		err := list.Add(lineOf(state), state.Stream.String(), number(state.Version), closed, truncated)
+		return list.Items() != limit, err
 	})
-	if closing := list.close(); err == nil {
+	if closing := list.Close(); err == nil {
 		err = closing
 	}
 	return err
@@ -162,9 +163,9 @@ func (a *app) showStream(ctx context.Context, s *opened, stream event.StreamID, 
 		return err
 	}
 	events := s.As(event.Actor{}).Read(ctx, stream, r)
-	if a.settings.Output != formatJSON {
-		if a.settings.Output == formatTable {
-			a.say("%s", describe(state))
+	if a.settings.Output != show.JSON {
+		if a.settings.Output == show.Table {
+			a.out.Say("%s", describe(state))
 		}
 		return a.showEvents(events)
 	}
@@ -178,7 +179,7 @@ func (a *app) showStream(ctx context.Context, s *opened, stream event.StreamID, 
 		}
 		out.Events = append(out.Events, e)
 	}
-	return a.single(out)
+	return a.out.Single(out)
 }
 
 // describe says in words what state a stream is in.

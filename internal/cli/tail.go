@@ -71,11 +71,11 @@ func (t *tail) run(ctx context.Context, cursor event.Cursor, fromEnd bool, last 
 	if follow && errors.Is(err, context.Canceled) {
 		err = nil // an interrupt is how following ends
 	}
-	if closing := t.list.close(); err == nil {
+	if closing := t.list.Close(); err == nil {
 		err = closing
 	}
 	if err == nil {
-		t.app.say("resume with --after %q", cursor.String())
+		t.app.out.Say("resume with --after %q", cursor.String())
 	}
 	return err
 }
@@ -99,7 +99,7 @@ func (t *tail) showLast(ctx context.Context, last int) (event.Cursor, error) {
 			return event.Cursor{}, err
 		}
 	}
-	return t.store.Cursor(head.Position), t.list.flush()
+	return t.store.Cursor(head.Position), t.list.Flush()
 }
 
 // goOn shows what comes after the cursor: up to the head, or for ever.
@@ -113,7 +113,7 @@ func (t *tail) goOn(ctx context.Context, cursor event.Cursor, follow bool) (even
 				return cursor, err
 			}
 		}
-		if err := t.list.flush(); err != nil {
+		if err := t.list.Flush(); err != nil {
 			return cursor, err
 		}
 		cursor = batch.Cursor

@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lethe-es/lethe/internal/show"
 )
 
 // Set by the linker, where a release is built:
@@ -59,8 +61,8 @@ func (a *app) versionCommand() *cobra.Command {
 		Example: "  lethe version\n  lethe version -o json",
 		RunE: func(*cobra.Command, []string) error {
 			b := thisBuild()
-			return a.single(b, field{"version", b.Version}, field{"commit", b.Commit}, field{"go", b.Go},
-				field{"sqlite", b.SQLite})
+			return a.out.Single(b, show.Field{"version", b.Version}, show.Field{"commit", b.Commit}, show.Field{"go", b.Go},
+				show.Field{"sqlite", b.SQLite})
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
 )
 
 func (a *app) eventWhyCommand() *cobra.Command {
@@ -39,7 +40,7 @@ comes from and leads to is looked up first. Notes on stderr say what was left ou
 					return err
 				}
 				for _, note := range t.notes {
-					a.say("note: %s", note)
+					a.out.Say("note: %s", note)
 				}
 				return a.showTree(root)
 			})
@@ -163,17 +164,17 @@ func (t *tree) spread(ctx context.Context, n *node, deeper bool) (fresh []*node,
 // showTree writes the tree, as it is nested or as lines.
 func (a *app) showTree(root *node) error {
 	switch a.settings.Output {
-	case formatJSON, formatJSONL:
-		return a.single(root)
-	case formatCSV:
-		list := a.list("level", "id", "position", "stream", "version", "type", "causation", "asked")
+	case show.JSON, show.JSONL:
+		return a.out.Single(root)
+	case show.CSV:
+		list := a.out.List("level", "id", "position", "stream", "version", "type", "causation", "asked")
 		if err := root.each(func(n *node) error {
-			return list.add(nil, fmt.Sprint(n.level), n.Event.ID.String(), number(n.Event.Position),
+			return list.Add(nil, fmt.Sprint(n.level), n.Event.ID.String(), number(n.Event.Position),
 				n.Event.Stream.String(), number(n.Event.Version), n.Event.Type, causation(&n.Event), fmt.Sprint(n.Asked))
 		}); err != nil {
 			return err
 		}
-		return list.close()
+		return list.Close()
 	}
 	var b strings.Builder
 	if root.Cause != "" {
@@ -203,8 +204,8 @@ func (n *node) each(visit func(*node) error) error {
 // draw writes the node behind head, and everything below it behind indent.
 func (n *node) draw(b *strings.Builder, head, indent string) {
 	e := &n.Event
-	fmt.Fprintf(b, "%s%s  %s@%d  position %d  %s", head, printable(e.Type), printable(e.Stream.String()), e.Version,
-		e.Position, e.ID)
+	fmt.Fprintf(b, "%s%s  %s@%d  position %d  %s", head, show.Printable(e.Type), show.Printable(e.Stream.String()),
+		e.Version, e.Position, e.ID)
 	if n.Asked {
 		b.WriteString("  ← asked")
 	}

@@ -68,7 +68,7 @@ func (a *app) with(ctx context.Context, how access, do func(s *opened) error) er
 		return errors.Join(err, s.engine.Close())
 	}
 	if created {
-		a.say("created store %s", s.dir)
+		a.out.Say("created store %s", s.dir)
 	}
 	return s.use(do)
 }

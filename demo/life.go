@@ -1,8 +1,20 @@
-package main
+// Package demo is a seeded bank whose loan applications live their lives as events.
+//
+//	lives, err := demo.Generate(1, 500)                              // one seed, one world
+//	played, err := demo.PlayAll(ctx, session, lives)                 // all of it, as fast as the store takes it
+//	err = demo.Play(ctx, session, demo.Options{Seed: 1, Rate: 5})    // or without end, at a pace to watch
+//
+// Each application is a stream, application/SEED-NUMBER. It is registered, scored, looked at by clerks, offered,
+// bargained over, and in the end accepted, declined or cancelled; some are left lying. Every event has an issuer,
+// employee/NUMBER, names the event that caused it, and shares the correlation of its application.
+//
+// One seed always gives the same lives, ids of events included, so playing them into a store that holds them already
+// adds nothing. No data of a person is in them: an application knows an amount, a purpose and a score.
+package demo
 
 import (
+	"encoding/binary"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"time"
 
@@ -21,6 +33,9 @@ const (
 	Declined   = "ApplicationDeclined"
 	Cancelled  = "ApplicationCancelled"
 )
+
+// Kind is the kind of the streams, one for each application.
+const Kind = "application"
 
 // System is the employee number under which the bank's own programs act: what it decides, nobody looked at.
 const System event.ActorID = "112"
@@ -42,23 +57,42 @@ type Life struct {
 // occurred_at, while the store dates them with its own clock.
 var opening = time.Date(2026, time.January, 5, 8, 0, 0, 0, time.UTC)
 
-// Generate makes the lives of n applications. One seed always gives the same lives, ids of events included, so playing
-// them into the same store again adds nothing.
+// Generate makes the lives of n applications. One seed always gives the same lives, and more of them begin with the
+// same ones.
 func Generate(seed uint64, n int) ([]Life, error) {
-	source := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16), byte(seed >> 24),
-		byte(seed >> 32), byte(seed >> 40), byte(seed >> 48), byte(seed >> 56)})
-	lives := make([]Life, n)
-	arrival := opening
+	lives, bank := make([]Life, n), newBank(seed)
 	for i := range lives {
-		arrival = arrival.Add(time.Duration(source.Uint64()%40) * time.Minute)
-		a := newApplicant(event.Stream("application", fmt.Sprintf("%d-%04d", seed, i+1)), arrival, source)
-		a.live()
-		if a.err != nil {
-			return nil, fmt.Errorf("generate %s: %w", a.life.Stream, a.err)
+		var err error
+		if lives[i], err = bank.next(); err != nil {
+			return nil, err
 		}
-		lives[i] = a.life
 	}
 	return lives, nil
+}
+
+// bank makes one life after the other, without end.
+type bank struct {
+	seed    uint64
+	source  *rand.ChaCha8
+	arrival time.Time // of the last applicant
+	count   int
+}
+
+func newBank(seed uint64) *bank {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	return &bank{seed: seed, source: rand.NewChaCha8(key), arrival: opening}
+}
+
+func (b *bank) next() (Life, error) {
+	b.count++
+	b.arrival = b.arrival.Add(time.Duration(b.source.Uint64()%40) * time.Minute)
+	a := newApplicant(event.Stream(Kind, fmt.Sprintf("%d-%04d", b.seed, b.count)), b.arrival, b.source)
+	a.live()
+	if a.err != nil {
+		return Life{}, fmt.Errorf("generate %s: %w", a.life.Stream, a.err)
+	}
+	return a.life, nil
 }
 
 // applicant lives one life. The first error ends all further steps.
@@ -84,10 +118,7 @@ func (c *simulated) After(d time.Duration) <-chan time.Time {
 	return passed
 }
 
-func newApplicant(stream event.StreamID, arrival time.Time, source interface {
-	io.Reader
-	rand.Source
-}) *applicant {
+func newApplicant(stream event.StreamID, arrival time.Time, source *rand.ChaCha8) *applicant {
 	clock := &simulated{arrival}
 	dice := rand.New(source)
 	// Of twenty clerks some work more than others.

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"context"
@@ -7,11 +7,12 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/log"
 )
 
-// desks is how many applications are worked on at the same time. Each append is durable before the next one of its
+// Desks is how many applications PlayAll works on at the same time. Each append is durable before the next one of its
 // application begins; appends of different desks share commits.
-const desks = 32
+const Desks = 32
 
 // Played is what playing lives came to.
 type Played struct {
@@ -20,21 +21,21 @@ type Played struct {
 	Last     event.Position // of the last event
 }
 
-// Play appends every step of every life, each as an append of its own, and each conditional on the version of its
-// stream.
-func Play(ctx context.Context, store *lethe.Store, lives []Life) (Played, error) {
+// PlayAll appends every step of every life, each as an append of its own, and each conditional on the version of its
+// stream. The first error ends it: Played is then what was done until there.
+func PlayAll(ctx context.Context, session *lethe.Session, lives []Life) (Played, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	waiting := make(chan *Life)
 	var mu sync.Mutex
 	var total Played
 	var wg sync.WaitGroup
-	for range desks {
+	for range Desks {
 		wg.Go(func() {
 			for life := range waiting {
-				played, err := playLife(ctx, store, life)
+				played, err := playLife(ctx, session, life)
 				if err != nil {
-					cancel(fmt.Errorf("play %s: %w", life.Stream, err))
+					cancel(err)
 				}
 				mu.Lock()
 				total.Events += played.Events
@@ -55,13 +56,9 @@ func Play(ctx context.Context, store *lethe.Store, lives []Life) (Played, error)
 	return total, context.Cause(ctx)
 }
 
-func playLife(ctx context.Context, store *lethe.Store, life *Life) (p Played, err error) {
-	for i, step := range life.Steps {
-		session := store.As(event.Actor{Kind: "employee", ID: step.Actor})
-		if step.Cause >= 0 {
-			session = session.CausedBy(life.event(step.Cause))
-		}
-		res, err := session.Append(ctx, life.Stream, event.At(event.Version(i)), step.Draft)
+func playLife(ctx context.Context, session *lethe.Session, life *Life) (p Played, err error) {
+	for i := range life.Steps {
+		res, err := life.play(ctx, session, i)
 		if err != nil {
 			return p, err
 		}
@@ -72,6 +69,20 @@ func playLife(ctx context.Context, store *lethe.Store, life *Life) (p Played, er
 		p.Last = max(p.Last, res.Last())
 	}
 	return p, nil
+}
+
+// play appends one step: issued by its employee, caused by the step before it, as the next version of the stream.
+func (l *Life) play(ctx context.Context, session *lethe.Session, i int) (log.Result, error) {
+	step := l.Steps[i]
+	if step.Cause >= 0 {
+		session = session.CausedBy(l.event(step.Cause))
+	}
+	step.Draft.Relations = []event.Relation{event.Actor{Kind: "employee", ID: step.Actor}.Issuer()}
+	res, err := session.Append(ctx, l.Stream, event.At(event.Version(i)), step.Draft)
+	if err != nil {
+		return res, fmt.Errorf("play %s: %w", l.Stream, err)
+	}
+	return res, nil
 }
 
 // event is as much of an appended step as its consequences inherit.

@@ -1,4 +1,4 @@
-package cli
+package show
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// meter shows on stderr how far a long command is: a bar on a terminal, plain lines elsewhere. It is for one
+// Meter shows on stderr how far a long command is: a bar on a terminal, plain lines elsewhere. It is for one
 // goroutine.
-type meter struct {
-	app   *app
+type Meter struct {
+	out   *Output
 	verb  string
 	every time.Duration // between two lines, or two pictures of the bar
 	begun time.Time
@@ -20,20 +20,20 @@ type meter struct {
 	drawn bool // a bar stands on the terminal
 }
 
-// meter begins; verb is what is done, such as "import".
-func (a *app) meter(verb string) *meter {
-	m := &meter{app: a, verb: verb, begun: a.Clock.Now(), every: 2 * time.Second}
+// Meter begins one; verb is what is done, such as "import".
+func (o *Output) Meter(verb string) *Meter {
+	m := &Meter{out: o, verb: verb, begun: o.Clock.Now(), every: 2 * time.Second}
 	m.last = m.begun
-	if width := terminal(a.Stderr); width > 0 && a.settings.Progress == "auto" {
+	if width := Width(o.Stderr); width > 0 && o.Progress == Auto {
 		m.width, m.every = width, 100*time.Millisecond
 	}
 	return m
 }
 
-// at tells how far it is: done of total in any unit (total 0: not known), and count of what people count.
-func (m *meter) at(done, total, count int64, unit string) {
-	now := m.app.Clock.Now()
-	if m.app.settings.Progress == "none" || now.Sub(m.last) < m.every {
+// At tells how far it is: done of total in any unit (total 0: not known), and count of what people count.
+func (m *Meter) At(done, total, count int64, unit string) {
+	now := m.out.Clock.Now()
+	if m.out.Progress == None || now.Sub(m.last) < m.every {
 		return
 	}
 	m.last = now
@@ -47,20 +47,20 @@ func (m *meter) at(done, total, count int64, unit string) {
 		text = fmt.Sprintf("%.0f %%, %s, %s left", 100*share, text, left)
 	}
 	if m.width == 0 {
-		m.app.say("%s: %s", m.verb, text)
+		m.out.Say("%s: %s", m.verb, text)
 		return
 	}
 	const cells = 24
 	full := int(share * cells)
 	bar := strings.Repeat("█", full) + strings.Repeat("░", cells-full)
-	fmt.Fprintf(m.app.Stderr, "\r\x1b[K%s", cut(m.verb+" "+bar+" "+text, m.width-1))
+	fmt.Fprintf(m.out.Stderr, "\r\x1b[K%s", Cut(m.verb+" "+bar+" "+text, m.width-1))
 	m.drawn = true
 }
 
-// stop takes the bar away. Stopping twice is fine.
-func (m *meter) stop() {
+// Stop takes the bar away. Stopping twice is fine.
+func (m *Meter) Stop() {
 	if m.drawn {
-		fmt.Fprint(m.app.Stderr, "\r\x1b[K")
+		fmt.Fprint(m.out.Stderr, "\r\x1b[K")
 		m.drawn = false
 	}
 }
