@@ -102,6 +102,7 @@ type Store interface {
 	Log
 	Streams
 	Cursors
+	Tokens
 	Sizer
 	// Close ends every other call, now and later; closing twice is fine. [storagetest.CloseEnds]
 	Close() error

@@ -6,8 +6,8 @@
 //
 // A function named after a word makes its message; Parse… reads one that came over the network, and refuses with
 // event.ErrInvalid what is not a word: the checks of content (event.Draft.Validate, event.Filter.Validate) stay where
-// they are, at the log. Errors travel whole: what Error makes of an error, ParseError makes an error of again, for which
-// errors.Is, errors.As and event.Code give the same answers. docs/format/wire.md lists headers and limits.
+// they are, at the log. Errors travel whole: what Error makes of an error, ParseError makes an error of again, for
+// which errors.Is, errors.As and event.Code give the same answers. docs/format/wire.md lists headers and limits.
 package wire
 
 import (

@@ -33,7 +33,8 @@ func ParseHead(m *lethev1.HeadResponse) (storage.Head, error) {
 		Position: event.Position(m.GetPosition()), System: event.Position(m.GetSystem()), Fence: m.GetFence(),
 		Frontier: m.GetFrontier(),
 	}
-	if n, err := hex.Decode(h.Store[:], []byte(m.GetStore())); err != nil || n != len(h.Store) || len(m.GetStore()) != 2*n {
+	store, err := hex.DecodeString(m.GetStore())
+	if copy(h.Store[:], store); err != nil || len(store) != len(h.Store) {
 		return h, event.Invalid("malformed_message", "read head: the store's id is not %d hexadecimal digits", 2*len(h.Store))
 	}
 	for _, f := range m.GetLineage() {

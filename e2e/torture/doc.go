@@ -3,6 +3,8 @@
 // again.
 //
 //   - linear_test.go: histories of concurrent appends and reads are linearizable (LETHE_HISTORIES scales).
+//   - wire_test.go: the same over connections that are cut and a server that is killed (LETHE_WIRE_HISTORIES scales),
+//     and one of everything with the connection cut before and after each message.
 //   - metamorphic_test.go: random programmes give the same on memory and SQLite (LETHE_PROGRAMMES scales).
 //   - kill_test.go: SIGKILL at any moment loses nothing (LETHE_KILLS scales).
 //   - sweep_test.go: every write, sync, truncation, removal and opening of a file fails or kills once

@@ -30,7 +30,7 @@ type Options struct {
 	// Indexed are the metadata keys that queries and conditions may name.
 	Indexed []string
 	// Fail is asked before each step that could fail on a real disk; what it returns is what the call returns.
-	// Steps are OpCommit, OpCommitAck, OpPage, OpRewrite and OpAdvance. It is called from many goroutines.
+	// Steps are the constants below. It is called from many goroutines.
 	Fail func(op string) error
 }
 
@@ -41,6 +41,11 @@ const (
 	OpPage      = "page"
 	OpRewrite   = "rewrite" // nothing is rewritten yet
 	OpAdvance   = "advance" // nothing is stored yet
+
+	OpToken       = "token"        // a token, or the list of them, is looked up
+	OpAddToken    = "add-token"    // nothing is stored yet
+	OpRevokeToken = "revoke-token" // nothing is noted yet
+	OpUseTokens   = "use-tokens"   // nothing is noted yet
 )
 
 // Store implements storage.Store. Safe for concurrent use.
@@ -60,6 +65,7 @@ type Store struct {
 	changes     []change
 	tiles       map[storage.TileID][]byte
 	checkpoints map[string]storage.Checkpoint
+	tokens      map[string]storage.Token
 	moved       chan struct{} // closed when the head moves or the store closes, then replaced
 	closed      bool
 }
@@ -103,7 +109,7 @@ func newStore(head storage.Head, fail func(op string) error) *Store {
 		fail: fail, terms: storage.NewTerms(head.Identity), head: head,
 		ids: map[event.ID]event.Position{}, streams: map[event.StreamID]*stream{},
 		tiles: map[storage.TileID][]byte{}, checkpoints: map[string]storage.Checkpoint{},
-		moved: make(chan struct{}),
+		tokens: map[string]storage.Token{}, moved: make(chan struct{}),
 	}
 }
 

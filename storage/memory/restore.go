@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
@@ -16,7 +17,8 @@ import (
 //
 // frontier is the right edge of the tree at that position, which the caller's ledger computes. Streams are closed,
 // truncated and pruned as they were then, but a body that is gone stays gone. Checkpoints come along as they are,
-// also those beyond at: that is what a follower has to notice. A position beyond the head is event.ErrInvalid.
+// also those beyond at: that is what a follower has to notice. So do tokens: what is revoked stays so. A position
+// beyond the head is event.ErrInvalid.
 func Restore(from *Store, at event.Position, frontier []byte, random io.Reader) (*Store, error) {
 	from.mu.RLock()
 	defer from.mu.RUnlock()
@@ -45,6 +47,9 @@ func Restore(from *Store, at event.Position, frontier []byte, random io.Reader) 
 	}
 	for name, c := range from.checkpoints {
 		s.checkpoints[name] = cloneCheckpoint(c)
+	}
+	for id, t := range from.tokens {
+		s.tokens[id] = cloneToken(t)
 	}
 	return s, nil
 }
@@ -116,6 +121,15 @@ func (s *Store) parts(yield func(part string, b []byte) bool) {
 	}
 	for name, c := range s.checkpoints {
 		if !yield("other", append([]byte(name+c.Cursor.String()), c.Note...)) {
+			return
+		}
+	}
+	for id, t := range s.tokens {
+		b := append([]byte(id+t.Label+strings.Join(t.Kinds, "")), t.Hash[:]...)
+		for _, n := range []int64{t.Created, t.Expires, t.Revoked, t.Used} {
+			b = binary.BigEndian.AppendUint64(b, uint64(n))
+		}
+		if !yield("other", b) {
 			return
 		}
 	}

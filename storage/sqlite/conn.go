@@ -35,7 +35,8 @@ var settings = []struct{ name, value, want string }{
 // readCache is the page cache of a reading connection, in KiB below 0; the file's pages are in the kernel's cache too.
 const readCache = "-32768"
 
-func openConn(path string, flags sqlite.OpenFlags) (*conn, error) {
+// openConn opens a file with the settings. A connection that may write says which tables the file should have.
+func openConn(path string, flags sqlite.OpenFlags, tables schema) (*conn, error) {
 	raw, err := sqlite.OpenConn(path, flags)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, classify(err))
@@ -44,7 +45,7 @@ func openConn(path string, flags sqlite.OpenFlags) (*conn, error) {
 	c := &conn{Conn: raw, path: path, statements: make(map[string]*sqlite.Stmt)}
 	reader := flags&sqlite.OpenReadOnly != 0
 	if !reader { // before anything is set: a file that is not ours stays as it is
-		if _, err := c.isNew(); err != nil {
+		if _, err := c.format(tables); err != nil {
 			return nil, joinClose(err, c)
 		}
 	}

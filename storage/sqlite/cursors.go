@@ -2,61 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
-	"zombiezen.com/go/sqlite"
 )
-
-// cursors keeps checkpoints in a file of their own, so that followers do not wait for appends, nor appends for them.
-type cursors struct {
-	mu     sync.Mutex
-	c      *conn
-	failed error // a failed sync ends all writing
-	fill   walFill
-	closed bool
-}
-
-const modelsSchema = `
-CREATE TABLE cursor (
-	follower TEXT PRIMARY KEY, revision INTEGER NOT NULL, position TEXT NOT NULL, note BLOB
-) STRICT, WITHOUT ROWID;
-`
-
-func openCursors(path string) (*cursors, error) {
-	c, err := openConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.prepareFile(modelsSchema); err != nil {
-		return nil, joinClose(err, c)
-	}
-	return &cursors{c: c}, nil
-}
-
-func (k *cursors) close() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.closed = true
-	return k.c.Close()
-}
-
-// use runs do with the connection.
-func (k *cursors) use(ctx context.Context, do func(*conn) error) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.closed {
-		return errClosed()
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return do(k.c)
-}
 
 func readCheckpoint(r row) (p storage.NamedCheckpoint, err error) {
 	p.Follower, p.Revision, p.Note = r.text(0), uint64(r.int64(1)), r.bytes(3)
@@ -70,7 +21,7 @@ func readCheckpoint(r row) (p storage.NamedCheckpoint, err error) {
 	return p, err
 }
 
-func (k *cursors) checkpoint(c *conn, follower string) (storage.Checkpoint, error) {
+func readCheckpointOf(c *conn, follower string) (storage.Checkpoint, error) {
 	var found storage.NamedCheckpoint
 	err := c.query("SELECT follower, revision, position, note FROM cursor WHERE follower = ?", func(r row) (err error) {
 		found, err = readCheckpoint(r)
@@ -81,8 +32,8 @@ func (k *cursors) checkpoint(c *conn, follower string) (storage.Checkpoint, erro
 
 // Checkpoint is the last one stored for a follower.
 func (s *Store) Checkpoint(ctx context.Context, follower string) (found storage.Checkpoint, err error) {
-	err = s.cursors.use(ctx, func(c *conn) error {
-		found, err = s.cursors.checkpoint(c, follower)
+	err = s.models.use(ctx, func(c *conn) error {
+		found, err = readCheckpointOf(c, follower)
 		return err
 	})
 	if err != nil {
@@ -94,19 +45,8 @@ func (s *Store) Checkpoint(ctx context.Context, follower string) (found storage.
 // Advance stores a checkpoint if the follower's is still from.
 func (s *Store) Advance(ctx context.Context, follower string, from, to storage.Checkpoint) (storage.Checkpoint, error) {
 	to.Revision = from.Revision + 1
-	err := s.cursors.use(ctx, func(c *conn) error {
-		if s.cursors.failed != nil {
-			return s.cursors.failed
-		}
-		err := c.moveLog(&s.cursors.fill)
-		if err == nil {
-			err = c.transaction(func() error { return advance(c, follower, from.Revision, to) })
-			s.cursors.fill.add(len(to.Note))
-		}
-		if errors.Is(err, event.ErrFailed) {
-			s.cursors.failed = errFailedBefore()
-		}
-		return err
+	err := s.models.write(ctx, func(c *conn) error {
+		return s.models.commit(len(to.Note), func() error { return advance(c, follower, from.Revision, to) })
 	})
 	if err != nil {
 		return storage.Checkpoint{}, fmt.Errorf("store checkpoint of %s: %w", follower, err)
@@ -137,7 +77,7 @@ func advance(c *conn, follower string, from uint64, to storage.Checkpoint) error
 
 // Checkpoints lists all, by follower name.
 func (s *Store) Checkpoints(ctx context.Context) (all []storage.NamedCheckpoint, err error) {
-	err = s.cursors.use(ctx, func(c *conn) error {
+	err = s.models.use(ctx, func(c *conn) error {
 		return c.query("SELECT follower, revision, position, note FROM cursor ORDER BY follower", func(r row) error {
 			p, err := readCheckpoint(r)
 			all = append(all, p)

@@ -45,7 +45,7 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 		return c, nil
 	}
 	p.mu.Unlock()
-	c, err := openConn(p.path, sqlite.OpenReadOnly)
+	c, err := openConn(p.path, sqlite.OpenReadOnly, nil)
 	if err != nil {
 		<-p.slots
 	}

@@ -13,17 +13,18 @@ import (
 	"zombiezen.com/go/sqlite"
 )
 
-// applicationID marks the files as Lethe's ("leth"); formatVersion is the version of the tables.
-const (
-	applicationID = 0x6c657468
-	formatVersion = 1
-)
+// applicationID marks the files as Lethe's ("leth").
+const applicationID = 0x6c657468
+
+// schema is how the tables of a file came to be: the first step makes format 1 of an empty file, the second format 2
+// of format 1. What a step has written is in folders everywhere: it stays as it is, and a change is one step more.
+type schema []string
 
 // Page size: a commit of one event dirties a page of each of three b-trees, so small pages make small commits; a
 // scan does not care. docs/design.md has the measurements.
 const pageSize = 4096
 
-const eventsSchema = `
+var eventsSchema = schema{`
 CREATE TABLE head (
 	one INTEGER PRIMARY KEY CHECK (one = 1), store BLOB NOT NULL, incarnation INTEGER NOT NULL, secret BLOB NOT NULL,
 	metadata TEXT NOT NULL, position INTEGER NOT NULL, system INTEGER NOT NULL, fence INTEGER NOT NULL,
@@ -50,15 +51,15 @@ CREATE TABLE run (
 CREATE TABLE tile (
 	level INTEGER NOT NULL, n INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, n)
 ) STRICT, WITHOUT ROWID;
-`
+`}
 
-// openEvents opens the write connection, creating the tables in a new file.
-func openEvents(path string) (*conn, error) {
-	c, err := openConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
+// openFile opens the write connection of a file and brings its tables to the newest format.
+func openFile(path string, tables schema) (*conn, error) {
+	c, err := openConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate, tables)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.prepareFile(eventsSchema); err != nil {
+	if err := c.upgrade(tables); err != nil {
 		return nil, joinClose(err, c)
 	}
 	return c, nil
@@ -71,46 +72,48 @@ func joinClose(err error, c *conn) error {
 	return err
 }
 
-// prepareFile gives a new file its schema.
-func (c *conn) prepareFile(schema string) error {
-	fresh, err := c.isNew()
-	if err != nil || !fresh {
-		return err
-	}
-	return c.create(schema)
-}
-
-// isNew reports whether the file is still empty. A file that is not ours, or newer than we are, is event.ErrFormat.
-func (c *conn) isNew() (bool, error) {
+// format is how many steps of its schema a file has seen; 0: it is empty. A file that is not ours, or newer than we
+// are, is event.ErrFormat.
+func (c *conn) format(tables schema) (int, error) {
 	app, err := c.pragma("application_id")
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	version, err := c.pragma("user_version")
 	if err != nil {
-		return false, err
+		return 0, err
 	}
-	tables := int64(0)
-	err = c.query("SELECT count(*) FROM sqlite_schema", func(r row) error { tables = r.int64(0); return nil })
+	count := int64(0)
+	err = c.query("SELECT count(*) FROM sqlite_schema", func(r row) error { count = r.int64(0); return nil })
 	switch {
 	case err != nil:
-		return false, err
-	case app == "0" && version == "0" && tables == 0:
-		return true, nil
+		return 0, err
+	case app == "0" && version == "0" && count == 0:
+		return 0, nil
 	case app != strconv.Itoa(applicationID):
-		return false, event.Errorf(event.ErrFormat, "open %s: it is not a Lethe file", c.path)
-	case version != strconv.Itoa(formatVersion):
-		return false, event.Errorf(event.ErrFormat, "open %s: its format is %s, this version knows %d",
-			c.path, version, formatVersion).Hint("upgrade Lethe")
+		return 0, event.Errorf(event.ErrFormat, "open %s: it is not a Lethe file", c.path)
 	}
-	return false, nil
+	n, err := strconv.Atoi(version)
+	if err != nil || n < 1 || n > len(tables) {
+		return 0, event.Errorf(event.ErrFormat, "open %s: its format is %s, this version knows %d",
+			c.path, version, len(tables)).Hint("upgrade Lethe")
+	}
+	return n, nil
 }
 
-// create writes schema and marks in one transaction: a crash leaves an empty file or a whole one.
-func (c *conn) create(schema string) error {
-	statements := strings.Split(strings.TrimSpace(schema), ";\n")
+// upgrade does the steps the file has not seen, and marks it, in one transaction: a crash leaves the file as it was
+// or whole.
+func (c *conn) upgrade(tables schema) error {
+	from, err := c.format(tables)
+	if err != nil || from == len(tables) {
+		return err
+	}
+	var statements []string
+	for _, step := range tables[from:] {
+		statements = append(statements, strings.Split(strings.TrimSpace(step), ";\n")...)
+	}
 	statements = append(statements,
-		fmt.Sprintf("PRAGMA application_id = %d", applicationID), fmt.Sprintf("PRAGMA user_version = %d", formatVersion))
+		fmt.Sprintf("PRAGMA application_id = %d", applicationID), fmt.Sprintf("PRAGMA user_version = %d", len(tables)))
 	return c.transaction(func() error {
 		for _, text := range statements {
 			if err := c.exec(strings.TrimSuffix(text, ";")); err != nil {

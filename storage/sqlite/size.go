@@ -55,7 +55,7 @@ func (s *Store) emptyLogs(ctx context.Context) error {
 	if _, err := s.Scrub(ctx); err != nil {
 		return err
 	}
-	return s.cursors.use(ctx, func(c *conn) error {
+	return s.models.use(ctx, func(c *conn) error {
 		_, err := c.checkpoint("TRUNCATE")
 		return err
 	})

@@ -4,8 +4,9 @@
 //	defer engine.Close()
 //
 // One process holds the folder at a time; a second one is refused with the holder named. In the folder lie
-// events.db (the log), models.db (how far followers came) and lock. Never open, copy or close these files by other
-// means while a process holds them: closing any handle of a file drops SQLite's locks on it, and the file corrupts.
+// events.db (the log), models.db (how far followers came, and access tokens) and lock. Never open, copy or close these
+// files by other means while a process holds them: closing any handle of a file drops SQLite's locks on it, and the
+// file corrupts.
 //
 // A commit writes the event rows in order, and nothing that jumps about in the file: what finds events by stream,
 // type, relation or metadata is an inverted index of sorted runs (run.go), written every Options.Flush events and
@@ -49,7 +50,7 @@ type Store struct {
 	flush   int
 	readers *pool
 
-	cursors *cursors
+	models *models
 
 	head headState
 }
@@ -95,12 +96,12 @@ func open(ctx context.Context, dir string, o *Options) (*Store, error) {
 	s.head.moved = make(chan struct{})
 	path := filepath.Join(dir, "events.db")
 	var err error
-	if s.writer, err = openEvents(path); err != nil {
+	if s.writer, err = openFile(path, eventsSchema); err != nil {
 		return nil, err
 	}
 	s.readers = newPool(path)
 	if err = s.load(ctx, o); err == nil {
-		s.cursors, err = openCursors(filepath.Join(dir, "models.db"))
+		s.models, err = openModels(filepath.Join(dir, "models.db"))
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.readers.close(), s.writer.Close())
@@ -145,7 +146,7 @@ func (s *Store) Close() error {
 	s.head.closed = true
 	close(s.head.moved)
 	s.head.mu.Unlock()
-	return errors.Join(s.readers.close(), s.writer.Close(), s.cursors.close(), s.lock.release())
+	return errors.Join(s.readers.close(), s.writer.Close(), s.models.close(), s.lock.release())
 }
 
 func errClosed() error {

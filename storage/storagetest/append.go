@@ -161,6 +161,7 @@ type content struct {
 	Records     []storage.Record
 	Streams     []storage.StreamState
 	Checkpoints []storage.NamedCheckpoint
+	Tokens      []storage.Token
 }
 
 func read(t testing.TB, s storage.Store) (c content) {
@@ -175,6 +176,9 @@ func read(t testing.TB, s storage.Store) (c content) {
 	}
 	if c.Checkpoints, err = s.Checkpoints(t.Context()); err != nil {
 		t.Fatalf("checkpoints: %v", err)
+	}
+	if c.Tokens, err = s.Tokens(t.Context()); err != nil {
+		t.Fatalf("tokens: %v", err)
 	}
 	return c
 }

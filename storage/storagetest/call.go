@@ -11,6 +11,9 @@ import (
 	"github.com/lethe-es/lethe/storage"
 )
 
+// tokenID names the token that must be there before calls are made.
+const tokenID = "called"
+
 // calls are all calls of a store but Close, each of which would do something if it could.
 func calls(s storage.Store, r storage.Record) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
@@ -52,6 +55,20 @@ func calls(s storage.Store, r storage.Record) map[string]func(ctx context.Contex
 			_, err := s.Checkpoints(ctx)
 			return err
 		},
+		"Token": func(ctx context.Context) error {
+			_, err := s.Token(ctx, tokenID)
+			return err
+		},
+		"Tokens": func(ctx context.Context) error {
+			_, err := s.Tokens(ctx)
+			return err
+		},
+		"AddToken": func(ctx context.Context) error { return s.AddToken(ctx, token("added")) },
+		"RevokeToken": func(ctx context.Context) error {
+			_, err := s.RevokeToken(ctx, tokenID, 1)
+			return err
+		},
+		"UseTokens": func(ctx context.Context) error { return s.UseTokens(ctx, map[string]int64{tokenID: 1}) },
 		"Sizes": func(ctx context.Context) error {
 			_, err := s.Sizes(ctx)
 			return err
@@ -63,6 +80,7 @@ func calls(s storage.Store, r storage.Record) map[string]func(ctx context.Contex
 func ContextEnded(t *testing.T, open Open) {
 	s := open(t).Store
 	r := Append(t, s, items(3)...)[0]
+	addTokens(t, s, token(tokenID))
 	before := read(t, s)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -91,6 +109,7 @@ func ContextEnded(t *testing.T, open Open) {
 func CloseEnds(t *testing.T, open Open) {
 	s := open(t).Store
 	r := Append(t, s, items(3)...)[0]
+	addTokens(t, s, token(tokenID))
 	ended := waiters(t.Context(), s)
 	for range 10 { // time for them to get into Wait; an append would wake them
 		read(t, s)
@@ -150,11 +169,14 @@ func CopyKept(t *testing.T, open Open) {
 	same(t, "records after their slices were overwritten", wantRecords, before.Records)
 	same(t, "frontier after its slice was overwritten", frontier(3), before.Head.Frontier)
 	same(t, "note after its slice was overwritten", []byte("note"), before.Checkpoints[0].Note)
+	tokensKept(t, s)
+	before = read(t, s)
 
 	got := read(t, s)
 	scribbleRecords(got.Records)
 	scribbleHead(got.Head)
 	scribble(got.Checkpoints[0].Note)
+	scribbleTokens(got.Tokens...)
 	for range 2 {
 		tiles, err := s.Tiles(t.Context(), []storage.TileID{{}})
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -103,6 +104,7 @@ func SizesAddUp(t *testing.T, open Open) {
 	for revision := range uint64(3) {
 		Append(t, e.Store, items(200)...)
 		advance(t, e.Store, "relay", storage.Checkpoint{Revision: revision}, storage.Checkpoint{Note: []byte("note")})
+		addTokens(t, e.Store, token(fmt.Sprint("token", revision)))
 		sizes, err := e.Store.Sizes(t.Context())
 		if err != nil {
 			t.Fatalf("sizes: %v", err)

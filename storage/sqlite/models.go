@@ -1,0 +1,89 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/lethe-es/lethe/event"
+)
+
+// models is the file of what is not the log: followers' checkpoints and access tokens. It is a file of its own, so
+// that noting how far a follower came or when a token was used does not wait for appends, nor appends for it.
+type models struct {
+	mu     sync.Mutex
+	c      *conn
+	failed error // a failed sync ends all writing
+	fill   walFill
+	closed bool
+	tokens tokens
+}
+
+var modelsSchema = schema{`
+CREATE TABLE cursor (
+	follower TEXT PRIMARY KEY, revision INTEGER NOT NULL, position TEXT NOT NULL, note BLOB
+) STRICT, WITHOUT ROWID;
+`, `
+CREATE TABLE token (
+	id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, may_read INTEGER NOT NULL,
+	may_append INTEGER NOT NULL, may_admin INTEGER NOT NULL, kinds TEXT, created INTEGER NOT NULL,
+	expires INTEGER NOT NULL, revoked INTEGER NOT NULL, used INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+`}
+
+func openModels(path string) (*models, error) {
+	c, err := openFile(path, modelsSchema)
+	if err != nil {
+		return nil, err
+	}
+	m := &models{c: c}
+	if m.tokens.all, err = loadTokens(c); err != nil {
+		return nil, joinClose(err, c)
+	}
+	return m, nil
+}
+
+// close waits for the call that uses the connection.
+func (m *models) close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	m.tokens.close()
+	return m.c.Close()
+}
+
+// use runs do with the connection.
+func (m *models) use(ctx context.Context, do func(*conn) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosed()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return do(m.c)
+}
+
+// write is use for a call that changes something: nothing is decided any more once the disk has failed.
+func (m *models) write(ctx context.Context, do func(*conn) error) error {
+	return m.use(ctx, func(c *conn) error {
+		if m.failed != nil {
+			return m.failed
+		}
+		return do(c)
+	})
+}
+
+// commit runs do in a transaction, which is durable on return; bytes is about what do writes. It wants mu.
+func (m *models) commit(bytes int, do func() error) error {
+	err := m.c.moveLog(&m.fill)
+	if err == nil {
+		err = m.c.transaction(do)
+		m.fill.add(bytes)
+	}
+	if errors.Is(err, event.ErrFailed) {
+		m.failed = errFailedBefore()
+	}
+	return err
+}
