@@ -1,6 +1,6 @@
 # `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo test build bench bench-growth fuzz fmt-check
+.PHONY: help demo test build generate bench bench-growth fuzz fmt-check
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -18,6 +18,9 @@ test: ## run every test, as continuous integration does
 
 build: ## build bin/lethe: one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/lethe ./cmd/lethe
+
+generate: ## write the code and the OpenAPI document that are made from the protobuf sources in api
+	@scripts/generate.sh
 
 bench: build ## measure this machine: appends, scans, streams, followers, then the Go benchmarks
 	bin/lethe bench append --clients 64 $(ARGS)

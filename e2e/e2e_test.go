@@ -1,15 +1,22 @@
 // Package e2e_test plays the plays of testdata: each drives the real program, lethe, as a person would at a shell,
-// and reads as documentation of what that person sees.
+// and reads as documentation of what that person sees. The plays of a store's everyday run twice: on a folder, and on a
+// server, whose address is then in LETHE_STORE.
 //
 // Besides the commands of testscript (go doc github.com/rogpeppe/go-internal/testscript) a play may use
 //
+//	await FILE NAME       wait until FILE holds the address of a server that is ready; put it into the variable NAME
+//	certificate CERT KEY  make a certificate for localhost and its key
 //	patch FILE OLD NEW    replace every OLD in FILE by NEW of the same length; OLD must be there
 //	sql FILE STATEMENT    change a database file that no process holds
+//
+// and the conditions [folder] and [server].
 package e2e_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -23,12 +30,36 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"lethe": func() { os.Exit(cli.Main()) }})
 }
 
-func TestPlays(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
+// params are what all plays have; on is "folder" or "server".
+func params(on string) testscript.Params {
+	return testscript.Params{
 		RequireExplicitExec: true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"patch": patch, "sql": sql},
-	})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"await": await, "certificate": certificate, "patch": patch, "sql": sql,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "folder" && cond != "server" {
+				return false, fmt.Errorf("there is no condition %s", cond)
+			}
+			return cond == on, nil
+		},
+	}
+}
+
+func TestPlays(t *testing.T) {
+	p := params("folder")
+	p.Dir = "testdata"
+	testscript.Run(t, p)
+}
+
+// TestPlaysOnServer plays what a store's everyday is made of on a server: the same commands, the same answers.
+func TestPlaysOnServer(t *testing.T) {
+	p := params("server")
+	for _, name := range []string{"badinput", "first", "lifecycle", "output", "past", "refused", "relation", "why"} {
+		p.Files = append(p.Files, filepath.Join("testdata", name+".txtar"))
+	}
+	p.Setup = serve
+	testscript.Run(t, p)
 }
 
 func patch(ts *testscript.TestScript, neg bool, args []string) {

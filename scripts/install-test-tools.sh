@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Go, where it is missing:
 #
-#   scripts/install-test-tools.sh            strace (makes system calls fail), gcc (Go's race detector is linked with it)
+#   scripts/install-test-tools.sh            strace (makes system calls fail), gcc (Go's race detector is linked with it),
+#                                            curl, node and npm (foreign clients of the server)
 #   scripts/install-test-tools.sh make       make
 #
 # It asks apt-get, as root or through sudo without a password. Where that is not possible it says what to install.
 set -euo pipefail
 
-declare -A package_of=([strace]="strace" [gcc]="gcc libc6-dev" [make]="make")
+declare -A package_of=([strace]="strace" [gcc]="gcc libc6-dev" [curl]="curl" [node]="nodejs" [npm]="npm" [make]="make")
 
 missing=()
-for tool in "${@:-strace gcc}"; do
+for tool in "${@:-strace gcc curl node npm}"; do
 	for name in $tool; do
 		if [[ -z ${package_of[$name]:-} ]]; then
 			echo "install-test-tools: $name is none of: ${!package_of[*]}" >&2

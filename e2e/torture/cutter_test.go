@@ -21,7 +21,8 @@ type cutter struct {
 	work  sync.WaitGroup
 }
 
-// newCutter begins to forward. cut is asked about each message, counted from 0 over all connections and both directions.
+// newCutter begins to forward. cut is asked about each message, counted from 0 over all connections and both
+// directions.
 func newCutter(target string, cut func(message int) (before, after bool)) (*cutter, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -80,7 +80,7 @@ type work struct {
 func tasks() map[string]func(context.Context, *work) {
 	return map[string]func(context.Context, *work){
 		"storm": storm, "append": appendAlone, "follow": followAlone, "import": importAlone, "truncate": truncateAlone,
-		"bulk": bulk, "hold": hold, "read": readAlone, "fill": fill, "liar": liar,
+		"bulk": bulk, "hold": hold, "read": readAlone, "fill": fill, "liar": liar, "serve": serveAlone,
 	}
 }
 

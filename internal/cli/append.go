@@ -8,13 +8,13 @@ import (
 	"io"
 	"iter"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/log"
 )
@@ -134,7 +134,7 @@ func (f *appendFlags) condition(cmd *cobra.Command) (*event.Condition, error) {
 	}
 	c := &event.Condition{After: event.Position(f.after)}
 	for _, text := range f.ifNone {
-		filter, err := parseMatch(text)
+		filter, err := phrase.ParseMatch(text)
 		if err != nil {
 			return nil, err
 		}
@@ -152,7 +152,7 @@ func (a *app) write(f *appendFlags) (w log.Write, err error) {
 	if w.Stream, err = event.ParseStream(f.stream); err != nil {
 		return w, err
 	}
-	if w.Expected, err = parseExpected(f.expect); err != nil {
+	if w.Expected, err = phrase.ParseExpected(f.expect); err != nil {
 		return w, err
 	}
 	d := event.Draft{Type: f.typ, Correlation: f.correlation, Traceparent: f.traceparent, Data: json.RawMessage(f.data)}
@@ -183,25 +183,11 @@ func (a *app) write(f *appendFlags) (w log.Write, err error) {
 		}
 		d.Relations = append(d.Relations, r)
 	}
-	if d.Metadata, err = parsePairs("metadata", f.metadata); err != nil {
+	if d.Metadata, err = phrase.ParsePairs("metadata", f.metadata); err != nil {
 		return w, err
 	}
 	w.Events = []event.Draft{d}
 	return w, d.Validate()
-}
-
-func parseExpected(text string) (event.Expected, error) {
-	switch text {
-	case "any":
-		return event.Any, nil
-	case "none":
-		return event.None, nil
-	}
-	v, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || v < 0 {
-		return 0, event.Invalid("malformed_version", "parse expected version: want any, none or a version such as 3")
-	}
-	return event.At(event.Version(v)), nil
 }
 
 // readData reads the data of one event and no more than one may have.
@@ -274,7 +260,7 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 		return err
 	}
 	defer in.Close()
-	next, stop := iter.Pull2(draftLines(in))
+	next, stop := iter.Pull2(phrase.Lines(in))
 	defer stop()
 	first, err, ok := next()
 	if err != nil || !ok {
@@ -284,9 +270,9 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 		list := a.out.List(placeColumns()...)
 		session := s.As(actor)
 		for line := first; ok && err == nil; line, err, ok = next() {
-			req := log.Request{Writes: []log.Write{line.write}, Condition: condition}
+			req := log.Request{Writes: []log.Write{line.Write}, Condition: condition}
 			if err = a.appendRequest(ctx, session, req, list); err != nil {
-				err = fmt.Errorf("line %d: %w", line.number, err)
+				err = fmt.Errorf("line %d: %w", line.Number, err)
 				break
 			}
 		}
@@ -308,9 +294,9 @@ func (a *app) checkFile(f *appendFlags) (log.Request, error) {
 	defer in.Close()
 	var all log.Request
 	count := 0
-	for line, err := range draftLines(in) {
+	for line, err := range phrase.Lines(in) {
 		if count++; err == nil && f.atomic {
-			err = line.join(&all, count)
+			err = line.Join(&all, count)
 		}
 		if err != nil {
 			return all, err

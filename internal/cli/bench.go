@@ -13,12 +13,11 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/bench"
-	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/internal/setting"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
-	"github.com/lethe-es/lethe/storage/sqlite"
 )
 
 func (a *app) benchCommand() *cobra.Command {
@@ -29,7 +28,7 @@ changes as the log grows. docs/benchmarks.md says what each figure means.
 Without --store a scratch store is made in the folder for temporary files and removed at the
 end; see that this folder is on the disk you want to know about. What is appended lies in
 streams of kind lethe-bench. A store that holds other events is not appended to, unless
---into-existing is given.
+--into-existing is given. With --store http://… a server is measured, network included.
 
 An interrupt ends a measurement early and shows what was measured; the exit code is then 8.`,
 		a.benchAppend(), a.benchRead(), a.benchStream(), a.benchFollow(), a.benchGrowth())
@@ -184,24 +183,28 @@ func hide(cmd *cobra.Command, flags ...string) {
 func (a *app) measure(ctx context.Context, f *benchFlags,
 	run func(ctx context.Context, b *bench.Bench) (result any, interrupted bool, err error),
 ) (err error) {
-	dir := a.settings.Store
-	if scheme, _, ok := strings.Cut(dir, "://"); ok {
-		return event.Errorf(event.ErrUnsupported, "bench: addresses that begin with %s:// do not work yet", scheme).
-			Hint("name a folder, such as --store ./data")
-	}
-	if a.settings.Source(setting.Store) == "default" {
-		if dir, err = os.MkdirTemp("", "lethe-bench-"); err != nil {
-			return fmt.Errorf("make scratch store: %w", err)
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		a.out.Say("measuring a scratch store in %s", dir)
-	}
 	progress := &benchMeter{app: a, duration: f.Duration}
-	b := &bench.Bench{
-		Folder: dir, Clock: a.Clock, IntoExisting: f.intoExisting, Progress: progress.at,
-		Open: func(ctx context.Context) (storage.Store, error) {
-			return sqlite.Open(ctx, dir, &sqlite.Options{Indexed: a.settings.Indexed})
-		},
+	b := &bench.Bench{Clock: a.Clock, IntoExisting: f.intoExisting, Progress: progress.at}
+	if a.remote() {
+		b.Dial = func(ctx context.Context) (*lethe.Store, error) {
+			c, err := a.dial(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return c.Store, nil
+		}
+	} else {
+		if b.Folder = a.settings.Store; a.settings.Source(setting.Store) == "default" {
+			if b.Folder, err = os.MkdirTemp("", "lethe-bench-"); err != nil {
+				return fmt.Errorf("make scratch store: %w", err)
+			}
+			defer func() { err = errors.Join(err, os.RemoveAll(b.Folder)) }()
+			a.out.Say("measuring a scratch store in %s", b.Folder)
+		}
+		b.Open = func(ctx context.Context) (storage.Store, error) { // the engine itself: it is what is measured
+			engine, _, err := a.folder(ctx, b.Folder, "", creating)
+			return engine, err
+		}
 	}
 	result, interrupted, err := run(ctx, b)
 	progress.stop()

@@ -87,16 +87,20 @@ func (a *app) load() (err error) {
 
 func (a *app) root() *cobra.Command {
 	root := group("lethe", "The event store that can forget",
-		`Lethe keeps events: an append-only, totally ordered, verifiable log in a folder.
+		`Lethe keeps events: an append-only, totally ordered, verifiable log in a folder, which one
+process at a time uses, or behind a server (lethe serve), which many do.
 
-Every command works on a store. --store names it: a folder, ./data unless given.
+Every command works on a store. --store names it: a folder, ./data unless given, or the
+address of a server, http(s)://host:port, with /name behind it where it has several stores.
 Data goes to stdout, everything else to stderr.
 
 Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict ·
 5 denied · 6 unavailable · 7 verification failed · 8 partial`,
-		a.eventCommand(), a.streamCommand(), a.importCommand(), a.benchCommand(), a.doctorCommand(), a.configCommand(),
+		a.eventCommand(), a.streamCommand(), a.importCommand(), a.serveCommand(), a.tokenCommand(), a.devCommand(),
+		a.benchCommand(), a.doctorCommand(), a.configCommand(),
 		a.versionCommand(), a.completionCommand())
-	root.Example = `  lethe event append --stream application/1 --type ApplicationRegistered --data '{"amount": 20000}'
+	root.Example = `  lethe dev --demo
+  lethe event append --stream application/1 --type ApplicationRegistered --data '{"amount": 20000}'
   lethe event query --type ApplicationRegistered
   lethe stream show application/1`
 	root.SilenceErrors, root.SilenceUsage = true, true
@@ -109,8 +113,11 @@ Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict �
 		var bad *pflag.InvalidValueError
 		if errors.As(err, &bad) { // without the value: it may be a misplaced payload
 			wanted := "a number"
-			if bad.GetFlag().Value.Type() == "bool" {
+			switch bad.GetFlag().Value.Type() {
+			case "bool":
 				wanted = "true or false"
+			case "duration":
+				wanted = "a duration, such as 10s"
 			}
 			text = "flag --" + bad.GetFlag().Name + " wants " + wanted
 		}
@@ -172,4 +179,13 @@ func want(names ...string) cobra.PositionalArgs {
 		return event.Invalid("usage", "%s: want %s, got %d arguments", cmd.CommandPath(), wanted, len(args)).
 			Hint("see: %s --help", cmd.CommandPath())
 	}
+}
+
+// atMostOne refuses flags that contradict each other.
+func atMostOne(flags *pflag.FlagSet, names ...string) error {
+	set := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !flags.Changed(name) })
+	if len(set) > 1 {
+		return event.Invalid("usage", "--%s does not go with --%s", set[1], set[0]).Hint("give one of them")
+	}
+	return nil
 }

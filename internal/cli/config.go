@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/lethe-es/lethe/internal/setting"
@@ -15,16 +13,13 @@ func (a *app) configCommand() *cobra.Command {
 
   1. defaults
   2. a YAML file: --config, else LETHE_CONFIG, else ./lethe.yaml if it is there
-  3. the environment: LETHE_ and the setting in upper case, such as LETHE_STORE
+  3. the environment: LETHE_ and the setting in upper case, such as LETHE_STORE;
+     a dot becomes _, as in LETHE_SERVE_LISTEN
   4. flags
 
 An unknown setting is an error, in the file and in the environment. The settings:
 
-  store             folder of the store, relative to where the command runs
-  output            table, json, jsonl or csv
-  progress          auto, plain or none
-  indexed_metadata  metadata keys to index; not given: as the store has them`,
-		a.configShowCommand(), a.configCheckCommand())
+`+setting.Describe(), a.configShowCommand(), a.configCheckCommand())
 }
 
 // settingLine is one line of config show.
@@ -38,6 +33,7 @@ func (a *app) configShowCommand() *cobra.Command {
 	sources := false
 	cmd := &cobra.Command{
 		Use: "show", Short: "Show the settings that hold", Args: want(),
+		Long:    "Shows the settings that hold. Of a token it shows only that there is one.",
 		Example: "  lethe config show --sources\n  LETHE_STORE=/srv/lethe lethe config show --sources -o json",
 		RunE: func(*cobra.Command, []string) error {
 			columns := []string{"setting", "value"}
@@ -47,13 +43,7 @@ func (a *app) configShowCommand() *cobra.Command {
 			list := a.out.List(columns...)
 			for _, key := range setting.Keys() {
 				line := settingLine{Setting: key, Value: a.settings.Value(key)}
-				text, ok := line.Value.(string)
-				if list, _ := line.Value.([]string); !ok && list == nil {
-					text = "(as the store has them)"
-				} else if !ok {
-					text = strings.Join(list, ",")
-				}
-				cells := []string{key, text}
+				cells := []string{key, a.settings.Text(key)}
 				if sources {
 					line.Source = a.settings.Source(key)
 					cells = append(cells, line.Source)

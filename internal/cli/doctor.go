@@ -6,10 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
+	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
+	"github.com/lethe-es/lethe"
+	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/log"
@@ -33,9 +37,19 @@ event's leaf is computed anew from what is stored and compared, and all leaves m
 stored tiles and the right edge of the Merkle tree. It needs little memory, and time in
 proportion to the log; it changes nothing, but for --reindex.
 
+Of a server's store it checks head, lineage, index and tree; the rest belongs to the machine on
+which the folder is. It needs a token that may read and administer.
+
 What does not fit is named by its position; the exit code is then 7.`,
-		Example: "  lethe doctor\n  lethe doctor --reindex\n  lethe doctor -o json",
+		Example: "  lethe doctor\n  lethe doctor --reindex\n  lethe doctor --store https://lethe.example.org:7070 -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case a.remote() && reindex:
+				return event.Errorf(event.ErrUnsupported, "doctor: a server's index is not built anew from afar").
+					Hint("stop the server and run it on the folder")
+			case a.remote():
+				return a.with(cmd.Context(), existing, func(s *opened) error { return a.examine(cmd.Context(), s) })
+			}
 			return a.withEngine(cmd.Context(), func(s *opened) error {
 				if reindex {
 					if err := s.reindex(cmd.Context()); err != nil {
@@ -53,24 +67,67 @@ What does not fit is named by its position; the exit code is then 7.`,
 
 // doctor gathers checks.
 type doctor struct {
-	app    *app
-	store  *opened
-	head   storage.Head
-	checks []check
+	app     *app
+	store   *opened
+	patient patient
+	head    storage.Head
+	checks  []check
 }
 
 func (d *doctor) add(name string, ok bool, format string, args ...any) {
 	d.checks = append(d.checks, check{name, ok, fmt.Sprintf(format, args...)})
 }
 
+// patient is what is examined: an engine, or a store behind a server.
+type patient interface {
+	Head(ctx context.Context) (storage.Head, error)
+	page(ctx context.Context, q storage.Query) ([]event.Event, error)
+	verify(ctx context.Context, progress func(done, head event.Position)) (log.Report, error)
+}
+
+// bare is an engine: it answers also where a log does not open any more.
+type bare struct{ storage.Store }
+
+func (b bare) page(ctx context.Context, q storage.Query) ([]event.Event, error) {
+	found, err := b.Page(ctx, q)
+	if err != nil || len(found.Records) == 0 || found.Records[0].Body == nil {
+		return nil, err
+	}
+	e, err := found.Records[0].Event()
+	return []event.Event{e}, err
+}
+
+func (b bare) verify(ctx context.Context, progress func(done, head event.Position)) (log.Report, error) {
+	return log.Verify(ctx, b.Store, progress)
+}
+
+// distant is a store behind a server.
+type distant struct{ *lethe.Store }
+
+func (d distant) page(ctx context.Context, q storage.Query) ([]event.Event, error) {
+	page, err := d.As(event.Actor{}).Page(ctx, lethe.PageQuery{Query: q})
+	return page.Events, err
+}
+
+func (d distant) verify(ctx context.Context, progress func(done, head event.Position)) (log.Report, error) {
+	return d.Verify(ctx, progress)
+}
+
 // examine makes every check, shows them all, and then fails if one did.
-func (a *app) examine(ctx context.Context, s *opened) error {
-	head, err := s.engine.Head(ctx)
-	if err != nil {
+func (a *app) examine(ctx context.Context, s *opened) (err error) {
+	d := &doctor{app: a, store: s}
+	looks := []func(context.Context) error{d.log, d.index, d.tree}
+	if s.engine != nil {
+		d.patient = bare{s.engine}
+		looks = slices.Insert(looks, 0, d.file)
+	} else {
+		d.patient = distant{s.Store}
+		looks = slices.Insert(looks, 0, d.server)
+	}
+	if d.head, err = d.patient.Head(ctx); err != nil {
 		return err
 	}
-	d := &doctor{app: a, store: s, head: head}
-	for _, look := range []func(context.Context) error{d.file, d.log, d.index, d.tree} {
+	for _, look := range looks {
 		if err := look(ctx); err != nil {
 			return err
 		}
@@ -95,7 +152,7 @@ func (a *app) examine(ctx context.Context, s *opened) error {
 			Store  string  `json:"store"`
 			Head   uint64  `json:"position"`
 			Checks []check `json:"checks"`
-		}{bad == 0, s.dir, uint64(head.Position), d.checks})
+		}{bad == 0, s.where, uint64(d.head.Position), d.checks})
 	} else {
 		err = list.Close()
 	}
@@ -110,7 +167,7 @@ func (d *doctor) verdict() error {
 	for _, c := range d.checks {
 		if !c.OK {
 			return &event.Error{Sentinel: event.ErrCorrupt, Code: "verification_failed",
-				Message: fmt.Sprintf("check store %s: %s: %s", d.store.dir, c.Check, c.Detail),
+				Message: fmt.Sprintf("check store %s: %s: %s", d.store.where, c.Check, c.Detail),
 				Next:    "keep the folder as it is and restore a backup; if only the index is wrong, run: lethe doctor --reindex"}
 		}
 	}
@@ -136,6 +193,16 @@ func (d *doctor) file(context.Context) error {
 	return nil
 }
 
+// server asks who answers.
+func (d *doctor) server(ctx context.Context) error {
+	who, err := d.store.Stores.Whoami(ctx, connect.NewRequest(new(lethev1.WhoamiRequest)))
+	if err != nil {
+		return err
+	}
+	d.add("server", true, "version %s, store %s", who.Msg.GetVersion(), who.Msg.GetStore())
+	return nil
+}
+
 func (d *doctor) log(context.Context) error {
 	h := d.head
 	d.add("head", true, "position %d, system position %d, fence %d", h.Position, h.System, h.Fence)
@@ -157,17 +224,14 @@ func (d *doctor) index(ctx context.Context) error {
 	step := max(uint64(d.head.Position)/sampled, 1)
 	asked := 0
 	for p := uint64(1); p <= uint64(d.head.Position); p += step {
-		page, err := d.store.engine.Page(ctx, storage.Query{From: p, To: p, Limit: 1})
+		page, err := d.patient.page(ctx, storage.Query{From: p, To: p, Limit: 1})
 		if err != nil {
 			return d.damaged("index", event.Position(p), err)
 		}
-		if len(page.Records) == 0 || page.Records[0].Body == nil {
+		if len(page) == 0 { // truncated
 			continue
 		}
-		e, err := page.Records[0].Event()
-		if err != nil {
-			return d.damaged("index", event.Position(p), err)
-		}
+		e := page[0]
 		asked++
 		found, err := d.indexed(ctx, &e)
 		if err != nil {
@@ -208,19 +272,19 @@ func (d *doctor) indexed(ctx context.Context, e *event.Event) (bool, error) {
 		}
 	}
 	at := uint64(e.Position)
-	page, err := d.store.engine.Page(ctx, storage.Query{Filter: event.Filter{m}, From: at, To: at, Limit: 1})
-	if err != nil || len(page.Records) != 1 {
+	page, err := d.patient.page(ctx, storage.Query{Filter: event.Filter{m}, From: at, To: at, Limit: 1})
+	if err != nil || len(page) != 1 {
 		return false, err
 	}
 	version := uint64(e.Version)
-	page, err = d.store.engine.Page(ctx, storage.Query{Stream: e.Stream, From: version, To: version, Limit: 1})
-	return err == nil && len(page.Records) == 1 && page.Records[0].ID == e.ID, err
+	page, err = d.patient.page(ctx, storage.Query{Stream: e.Stream, From: version, To: version, Limit: 1})
+	return err == nil && len(page) == 1 && page[0].ID == e.ID, err
 }
 
 func (d *doctor) tree(ctx context.Context) error {
 	m := d.app.out.Meter("verify")
 	defer m.Stop()
-	report, err := log.Verify(ctx, d.store.engine, func(done, head event.Position) {
+	report, err := d.patient.verify(ctx, func(done, head event.Position) {
 		m.At(int64(done), int64(head), int64(done), "events")
 	})
 	m.Stop()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 )
 
@@ -44,7 +45,7 @@ func (a *app) eventGetCommand() *cobra.Command {
 
 // queryFlags are the flags of event query.
 type queryFlags struct {
-	filterFlags
+	phrase.Filter
 	from, to       uint64
 	since, until   string
 	reverse, count bool
@@ -54,7 +55,7 @@ type queryFlags struct {
 
 func (f *queryFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	f.filterFlags.register(flags)
+	f.Filter.Register(flags)
 	flags.Uint64Var(&f.from, "from", 0, "from this position on")
 	flags.Uint64Var(&f.to, "to", 0, "up to this position")
 	flags.StringVar(&f.since, "since", "", "recorded at or after this `time`: RFC 3339, a date, or how long ago (24h)")
@@ -66,7 +67,7 @@ func (f *queryFlags) register(cmd *cobra.Command) {
 }
 
 func (a *app) query(f *queryFlags) (lethe.Query, error) {
-	filter, err := f.filter()
+	filter, err := f.Filter.Parse()
 	if err != nil {
 		return lethe.Query{}, err
 	}
@@ -80,8 +81,8 @@ func (a *app) query(f *queryFlags) (lethe.Query, error) {
 	if f.reverse {
 		q.From, q.To = q.To, q.From
 	}
-	if q.Since, err = a.parseTime("since", f.since); err == nil {
-		q.Until, err = a.parseTime("until", f.until)
+	if q.Since, err = phrase.ParseTime(a.Clock.Now(), "since", f.since); err == nil {
+		q.Until, err = phrase.ParseTime(a.Clock.Now(), "until", f.until)
 	}
 	return q, err
 }

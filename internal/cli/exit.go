@@ -121,14 +121,31 @@ func (a *app) tell(err error) (told, int) {
 	if message, next := split(err); next != "" {
 		t.Message, t.Next = message, next
 	}
+	next, ours := advice()[t.Code]
 	switch {
-	case t.Code == "not_indexed":
-		t.Next = "declare it with --index-metadata, together with those that are declared already"
+	case ours:
+		t.Next = next
+	case c.kind == event.ErrDenied && !strings.Contains(t.Next, createToken):
+		t.Next = strings.TrimPrefix(t.Next+"; an admin makes a token with: "+createToken, "; ")
 	case t.Next == "" && c.exit == exitUsage:
 		t.Next = "see: " + cmp.Or(a.command, "lethe") + " --help"
 	}
 	t.Message = show.OneLine(t.Message)
 	return t, c.exit
+}
+
+// createToken is what helps who is denied.
+const createToken = "lethe token create"
+
+// advice is what to do about errors in the words of this program, where those below it speak of calls and options.
+func advice() map[string]string {
+	return map[string]string{
+		"not_indexed":           "declare it with --index-metadata, together with those that are declared already",
+		"token_missing":         "set LETHE_TOKEN or --token-file; an admin makes one with: " + createToken,
+		"untrusted_certificate": "check the host's name, or name who signed the certificate with --ca-file",
+		"store_missing":         "name one behind the address: --store http://host:port/name",
+		"store_unknown":         "check the name behind the address: --store http://host:port/name",
+	}
 }
 
 // split takes what an error says about what to do off its message.

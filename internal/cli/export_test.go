@@ -10,10 +10,3 @@ func Tell(err error) (code, message, next string, exit int) {
 	t, exit := newApp(Env{}).tell(err)
 	return t.Code, t.Message, t.Next, exit
 }
-
-// The parsers of this package.
-var (
-	ParseMatch   = parseMatch
-	ParseAge     = parseAge
-	ParseRelated = parseRelated
-)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
 )
@@ -186,7 +187,7 @@ lethe stream expire does it. Without arguments it lists the limits in force.`,
 		}
 		age := time.Duration(0)
 		if len(args) > 0 {
-			if age, err = parseAge(args[1]); err != nil {
+			if age, err = phrase.ParseAge(args[1]); err != nil {
 				return err
 			}
 		}
@@ -200,18 +201,6 @@ lethe stream expire does it. Without arguments it lists the limits in force.`,
 		})
 	}
 	return cmd
-}
-
-// parseAge reads a Go duration, or days such as 90d.
-func parseAge(text string) (time.Duration, error) {
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if age, err := time.ParseDuration(days + "h"); err == nil && age >= 0 && age < 1<<62/24 {
-			return age * 24, nil
-		}
-	} else if age, err := time.ParseDuration(text); err == nil && age >= 0 {
-		return age, nil
-	}
-	return 0, event.Invalid("malformed_age", "parse max age: want a duration such as 720h or 90d, or 0 for no limit")
 }
 
 func (a *app) listAges(ctx context.Context, s *opened) error {

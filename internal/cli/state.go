@@ -12,6 +12,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
 )
@@ -85,7 +86,7 @@ were truncated since no longer take part; a note says how many.`,
 			if err != nil {
 				return err
 			}
-			until, err := a.parseTime("time", at)
+			until, err := phrase.ParseTime(a.Clock.Now(), "time", at)
 			if err != nil {
 				return err
 			}
@@ -188,11 +189,11 @@ With -o json it is one object; csv and jsonl hold the changed properties only.`,
 			if err != nil {
 				return err
 			}
-			from, err := parseVersion(args[1])
+			from, err := phrase.ParseVersion(args[1])
 			if err != nil {
 				return err
 			}
-			to, err := parseVersion(args[2])
+			to, err := phrase.ParseVersion(args[2])
 			if err != nil {
 				return err
 			}

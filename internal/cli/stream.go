@@ -2,8 +2,8 @@ package cli
 
 import (
 	"context"
-	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -110,18 +110,44 @@ func (s *opened) state(ctx context.Context, id event.StreamID) (storage.StreamSt
 	if err := id.Validate(); err != nil {
 		return storage.StreamState{}, err
 	}
-	// The greatest text below the id: its last byte one less, and then more than any id is long.
-	last := len(id.ID) - 1
-	before := id.ID[:last] + string([]byte{id.ID[last] - 1}) + strings.Repeat("\xff", event.MaxIDBytes)
-	found, err := s.Streams(ctx, storage.StreamQuery{Kind: id.Kind, After: event.Stream(id.Kind, before), Limit: 1})
+	var found storage.StreamState
+	q := storage.StreamQuery{Kind: id.Kind, After: justBefore(id), Limit: 1}
+	err := eachStream(ctx, s, q, func(state storage.StreamState) (bool, error) {
+		if state.Stream == id {
+			found = state
+		}
+		return state.Stream.ID < id.ID, nil
+	})
 	if err != nil {
 		return storage.StreamState{}, err
 	}
-	if len(found) == 0 || found[0].Stream != id || found[0].Version == 0 {
+	if found.Version == 0 {
 		return storage.StreamState{}, event.Errorf(event.ErrNotFound, "find stream %s: it has no events", id).
 			Hint("list streams with: lethe stream ls --kind %s", id.Kind)
 	}
-	return found[0], nil
+	return found, nil
+}
+
+// justBefore is a stream of the same kind that lies shortly before id: its last character is the one before, and then
+// as many of the greatest one follow as an id may have. The zero stream stands before all.
+func justBefore(id event.StreamID) event.StreamID {
+	const greatest = "\U000E01EF"
+	r, size := utf8.DecodeLastRuneInString(id.ID)
+	head := id.ID[:len(id.ID)-size]
+	for r--; r > ' '; r-- {
+		if !utf8.ValidRune(r) { // it would become another character
+			continue
+		}
+		before := head + string(r)
+		before += strings.Repeat(greatest, (event.MaxIDBytes-min(len(before), event.MaxIDBytes))/len(greatest))
+		if s := event.Stream(id.Kind, before); s.Validate() == nil {
+			return s
+		}
+	}
+	if head == "" {
+		return event.StreamID{}
+	}
+	return event.Stream(id.Kind, head)
 }
 
 func (a *app) streamShowCommand() *cobra.Command {
@@ -192,12 +218,4 @@ func describe(s storage.StreamState) string {
 		text += ", truncated before version " + number(s.Truncated)
 	}
 	return text
-}
-
-func parseVersion(text string) (event.Version, error) {
-	v, err := strconv.ParseUint(text, 10, 63)
-	if err != nil {
-		return 0, event.Invalid("malformed_version", "parse version: want a number, such as 3")
-	}
-	return event.Version(v), nil
 }

@@ -9,10 +9,11 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/phrase"
 )
 
 func (a *app) eventTailCommand() *cobra.Command {
-	var f filterFlags
+	var f phrase.Filter
 	var after string
 	var last uint32
 	follow := false
@@ -22,16 +23,18 @@ func (a *app) eventTailCommand() *cobra.Command {
 writes to stderr the cursor to resume from: given to --after later, nothing is missed and
 nothing comes twice.
 
-With --follow it waits for more until it is interrupted. One process holds a folder at a
-time, so while it follows a folder no other process can append there.`,
+With --follow it waits for more until it is interrupted. Of a server any number of programs
+follow while others append, and the connection is made again when it breaks. A folder is held
+by one process at a time: while it is followed, no other process can append there.`,
 		Example: `  lethe event tail
   lethe event tail -n 50 --kind application
+  lethe event tail --follow --store http://127.0.0.1:7070
   lethe event tail --after "$CURSOR" -o jsonl`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := atMostOne(cmd.Flags(), "after", "last"); err != nil {
 				return err
 			}
-			filter, err := f.filter()
+			filter, err := f.Parse()
 			if err != nil {
 				return err
 			}
@@ -45,7 +48,7 @@ time, so while it follows a folder no other process can append there.`,
 			})
 		},
 	}
-	f.register(cmd.Flags())
+	f.Register(cmd.Flags())
 	cmd.Flags().StringVar(&after, "after", "", "everything after this `cursor`; an empty one is the start of the log")
 	cmd.Flags().Uint32VarP(&last, "last", "n", 10, "so many of the last events")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more")

@@ -1,0 +1,64 @@
+package client
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/lethe-es/lethe/event"
+)
+
+// address is where a store is.
+type address struct {
+	base   string // scheme and host, without a path
+	host   string // with its port, for messages
+	name   string // of the store; empty: the server's only one
+	secure bool   // TLS
+	local  bool   // this machine itself
+}
+
+// parseAddress reads http(s)://host:port[/name].
+func parseAddress(text string) (address, error) {
+	malformed := event.Invalid("malformed_address", "parse address: want http(s)://host:port, and /name of the store "+
+		"where the server has several")
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return address{}, malformed
+	}
+	if u.User != nil {
+		return address{}, event.Invalid("malformed_address", "parse address: it holds a user or a password").
+			Hint("give the token apart from the address")
+	}
+	name := strings.TrimSuffix(strings.TrimPrefix(u.Path, "/"), "/")
+	if u.RawQuery != "" || u.Fragment != "" || name != "" && !validName(name) {
+		return address{}, malformed
+	}
+	return address{
+		base: u.Scheme + "://" + u.Host, host: u.Host, name: name, secure: u.Scheme == "https", local: loopback(u.Hostname()),
+	}, nil
+}
+
+// validName checks the name of a store at a server: lower-case letters, digits and -, a letter first; at most 64.
+func validName(name string) bool {
+	if len(name) > 64 || name[0] < 'a' || name[0] > 'z' {
+		return false
+	}
+	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// guard refuses a token that everybody on the way could read.
+func (a *address) guard(token string) error {
+	if token == "" || a.secure || a.local {
+		return nil
+	}
+	return event.Invalid("insecure_token", "send token to %s: over plain http everybody on the way can read it", a.host).
+		Hint("use https; plain http is for this machine itself")
+}

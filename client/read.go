@@ -1,0 +1,150 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/lethe-es/lethe"
+	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wire"
+)
+
+// Head asks for the state of the log.
+func (b *backend) Head(ctx context.Context) (storage.Head, error) {
+	m, err := ask(ctx, b, asking, b.log.Head, new(lethev1.HeadRequest))
+	if err != nil {
+		return storage.Head{}, err
+	}
+	head, err := wire.ParseHead(m)
+	if err != nil {
+		return storage.Head{}, b.notLethe("a state that cannot be read").err
+	}
+	return head, nil
+}
+
+// Event looks one event up.
+func (b *backend) Event(ctx context.Context, id event.ID) (event.Event, error) {
+	m, err := ask(ctx, b, asking, b.log.Find, &lethev1.FindRequest{Id: id.String()})
+	if err != nil {
+		return event.Event{}, err
+	}
+	e, err := wire.ParseEvent(m.GetEvent())
+	if err != nil {
+		return event.Event{}, b.notLethe("an event that cannot be read").err
+	}
+	return e, nil
+}
+
+// Page asks for one page of a stream or of the whole log.
+func (b *backend) Page(ctx context.Context, q lethe.PageQuery) (lethe.Page, error) {
+	if q.Limit < 1 {
+		return lethe.Page{}, event.Invalid("malformed_limit", "read page: a limit of %d is below 1", q.Limit)
+	}
+	switch {
+	case !q.ID.IsZero():
+		return b.pageOfOne(ctx, q.ID)
+	case q.Stream.IsZero():
+		return b.pageOfLog(ctx, &q)
+	}
+	return b.pageOfStream(ctx, &q)
+}
+
+func (b *backend) pageOfOne(ctx context.Context, id event.ID) (lethe.Page, error) {
+	head, err := b.Head(ctx)
+	if err != nil {
+		return lethe.Page{}, err
+	}
+	page := lethe.Page{Done: true, Head: head.Position}
+	e, err := b.Event(ctx, id)
+	switch {
+	case errors.Is(err, event.ErrNotFound):
+		return page, nil
+	case err != nil:
+		return lethe.Page{}, err
+	}
+	page.Events, page.Scanned, page.Head = []event.Event{e}, uint64(e.Position), max(page.Head, e.Position)
+	return page, nil
+}
+
+func (b *backend) pageOfLog(ctx context.Context, q *lethe.PageQuery) (lethe.Page, error) {
+	m := &lethev1.QueryRequest{
+		Filter: wire.Filter(q.Filter), From: q.From, To: q.To, Backward: q.Backward, Pruned: q.Pruned,
+		Limit: uint32(min(q.Limit, wire.MaxEvents)),
+	}
+	if q.Since != 0 {
+		m.Since = wire.Timestamp(event.FromMicros(q.Since))
+	}
+	if q.Until != 0 {
+		m.Until = wire.Timestamp(event.FromMicros(q.Until))
+	}
+	got, err := ask(ctx, b, asking, b.log.Query, m)
+	if err != nil {
+		return lethe.Page{}, err
+	}
+	return b.page(q, got)
+}
+
+// pageOfStream narrows a page here by what a call for a stream has no words for.
+func (b *backend) pageOfStream(ctx context.Context, q *lethe.PageQuery) (lethe.Page, error) {
+	m := &lethev1.ReadRequest{
+		Stream: q.Stream.String(), From: q.From, To: q.To, Backward: q.Backward, Pruned: q.Pruned,
+		Limit: uint32(min(q.Limit, wire.MaxEvents)),
+	}
+	got, err := ask(ctx, b, asking, b.log.Read, m)
+	switch {
+	case errors.Is(err, event.ErrNotFound):
+		head, err := b.Head(ctx)
+		return lethe.Page{Done: true, Head: head.Position}, err
+	case err != nil:
+		return lethe.Page{}, err
+	}
+	page, err := b.page(q, got)
+	page.Events = slices.DeleteFunc(page.Events, func(e event.Event) bool {
+		recorded := event.Micros(e.RecordedAt)
+		return !q.Filter.Matches(&e) || q.Since != 0 && recorded < q.Since || q.Until != 0 && recorded >= q.Until
+	})
+	return page, err
+}
+
+// pageMessage is an answer that holds a page.
+type pageMessage interface {
+	GetEvents() []*lethev1.Event
+	GetNext() uint64
+	GetDone() bool
+	GetHead() uint64
+}
+
+func (b *backend) page(q *lethe.PageQuery, m pageMessage) (lethe.Page, error) {
+	events, err := wire.ParseEvents(m.GetEvents())
+	if err != nil {
+		return lethe.Page{}, b.notLethe("events that cannot be read").err
+	}
+	page := lethe.Page{Events: events, Done: m.GetDone(), Head: event.Position(m.GetHead())}
+	switch {
+	case page.Done:
+		page.Scanned = end(q, &page)
+	case q.Backward:
+		page.Scanned = m.GetNext() + 1
+	default:
+		page.Scanned = m.GetNext() - 1
+	}
+	return page, nil
+}
+
+// end is how far a page looked that is the last one, as far as the answer says.
+func end(q *lethe.PageQuery, page *lethe.Page) uint64 {
+	switch {
+	case len(page.Events) > 0:
+		last := page.Events[len(page.Events)-1]
+		if !q.Stream.IsZero() {
+			return uint64(last.Version)
+		}
+		return uint64(last.Position)
+	case q.Stream.IsZero() && !q.Backward && q.From <= uint64(page.Head):
+		return uint64(page.Head)
+	}
+	return 0
+}

@@ -1,0 +1,219 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/phrase"
+	"github.com/lethe-es/lethe/internal/show"
+)
+
+func (a *app) tokenCommand() *cobra.Command {
+	return group("token", "Create, list and revoke the tokens of a store",
+		`Who calls a server shows a token of the store. A token says what it allows: --read, --append,
+--admin, none of which contains another; and may be limited to kinds of streams and to a
+time. Of its secret only a hash is kept. Admin is for tokens, for ending and pruning streams,
+for checking the store and for lethe import.
+
+These commands work on a folder, as long as no server holds it, and by an admin token on a
+server: a token that is revoked there ends at once, open subscriptions included.`,
+		a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
+}
+
+// tokenLine is a token as it is shown.
+type tokenLine struct {
+	ID      string     `json:"id"`
+	Label   string     `json:"label"`
+	Scope   []string   `json:"permissions"`
+	Kinds   []string   `json:"kinds"` // none: all
+	Created *time.Time `json:"created_at,omitempty"`
+	Expires *time.Time `json:"expires_at,omitempty"`
+	Used    *time.Time `json:"used_at,omitempty"`
+	Revoked *time.Time `json:"revoked_at,omitempty"`
+	State   string     `json:"state"`
+}
+
+func (a *app) tokenLine(t *lethev1.Token) tokenLine {
+	line := tokenLine{
+		ID: t.GetId(), Label: t.GetLabel(), Scope: []string{}, Kinds: append([]string{}, t.GetKinds()...), State: "active",
+		Created: optional(t.GetCreatedAt()), Expires: optional(t.GetExpiresAt()), Used: optional(t.GetUsedAt()),
+		Revoked: optional(t.GetRevokedAt()),
+	}
+	for _, p := range t.GetPermissions() {
+		line.Scope = append(line.Scope, strings.ToLower(strings.TrimPrefix(p.String(), "PERMISSION_")))
+	}
+	switch {
+	case line.Revoked != nil:
+		line.State = "revoked"
+	case line.Expires != nil && !line.Expires.After(a.Clock.Now()):
+		line.State = "expired"
+	}
+	return line
+}
+
+func optional(t *timestamppb.Timestamp) *time.Time {
+	if t == nil {
+		return nil
+	}
+	at := t.AsTime()
+	return &at
+}
+
+// instant is a time to the second; never where there is none.
+func instant(t *time.Time) string {
+	if t == nil {
+		return "never"
+	}
+	return moment(t.Truncate(time.Second))
+}
+
+func (l *tokenLine) kinds() string {
+	if len(l.Kinds) == 0 {
+		return "all"
+	}
+	return strings.Join(l.Kinds, ",")
+}
+
+func (l *tokenLine) fields() []show.Field {
+	return []show.Field{{"id", l.ID}, {"label", l.Label}, {"scope", strings.Join(l.Scope, ",")}, {"kinds", l.kinds()},
+		{"created", instant(l.Created)}, {"expires", instant(l.Expires)}, {"last used", instant(l.Used)}, {"state", l.State}}
+}
+
+// tokenFlags are the flags of token create.
+type tokenFlags struct {
+	label, expires      string
+	read, append, admin bool
+	kinds               []string
+}
+
+func (a *app) tokenCreateCommand() *cobra.Command {
+	var f tokenFlags
+	cmd := &cobra.Command{
+		Use: "create", Short: "Make a token and show it, once", Args: want(),
+		Long: `Makes a token and writes its secret to stdout, alone on a line: this is the only time it is
+seen. What the token is goes to stderr; with -o json both are one object on stdout.
+
+In a folder without a store one is made, so that the first token can be there before the
+server is.`,
+		Example: `  TOKEN=$(lethe token create --read --append --label "loan service")
+  lethe token create --store ./data --admin --read --label "first" > admin.token
+  lethe token create --append --kind application --expires 30d -o json`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			m, err := a.grant(&f)
+			if err != nil {
+				return err
+			}
+			return a.with(cmd.Context(), creating, func(s *opened) error { return a.createToken(cmd.Context(), s, m) })
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.label, "label", "", "what it is for, in a few words")
+	flags.BoolVar(&f.read, "read", false, "it may read, query and follow")
+	flags.BoolVar(&f.append, "append", false, "it may append")
+	flags.BoolVar(&f.admin, "admin", false, "it may govern: tokens, closing, truncating, verifying, importing")
+	flags.StringArrayVar(&f.kinds, "kind", nil, "only streams of this `kind`; may be repeated")
+	flags.StringVar(&f.expires, "expires", "", "`when` it ends: a date, an RFC 3339 time, or a duration such as 30d")
+	return cmd
+}
+
+// grant is what the flags ask for, checked before a store is opened or made.
+func (a *app) grant(f *tokenFlags) (*lethev1.CreateTokenRequest, error) {
+	m := &lethev1.CreateTokenRequest{Label: f.label, Kinds: f.kinds}
+	for _, p := range []struct {
+		given bool
+		means lethev1.Permission
+	}{
+		{f.read, lethev1.Permission_PERMISSION_READ},
+		{f.append, lethev1.Permission_PERMISSION_APPEND},
+		{f.admin, lethev1.Permission_PERMISSION_ADMIN},
+	} {
+		if p.given {
+			m.Permissions = append(m.Permissions, p.means)
+		}
+	}
+	if len(m.Permissions) == 0 {
+		return nil, event.Invalid("usage", "token create: what may it do?").Hint("give --read, --append, --admin or several")
+	}
+	if f.expires == "" {
+		return m, nil
+	}
+	end, err := phrase.ParseExpiry(a.Clock.Now(), f.expires)
+	m.ExpiresAt = timestamppb.New(end)
+	return m, err
+}
+
+func (a *app) createToken(ctx context.Context, s *opened, m *lethev1.CreateTokenRequest) error {
+	answer, err := s.Tokens.Create(ctx, connect.NewRequest(m))
+	if err != nil {
+		return err
+	}
+	line := a.tokenLine(answer.Msg.GetToken())
+	if a.settings.Output == show.Table {
+		a.out.Say("token %s: %s, kinds %s, expires %s", line.ID, strings.Join(line.Scope, ", "), line.kinds(),
+			instant(line.Expires))
+		a.out.Say("this is the only time it is shown:")
+		if _, err := fmt.Fprintln(a.Stdout, answer.Msg.GetSecret()); err != nil {
+			return fmt.Errorf("write output: %w", err)
+		}
+		return nil
+	}
+	return a.out.Single(struct {
+		Secret string `json:"secret"`
+		tokenLine
+	}{answer.Msg.GetSecret(), line}, append([]show.Field{{"secret", answer.Msg.GetSecret()}}, line.fields()...)...)
+}
+
+func (a *app) tokenListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "ls", Short: "List the tokens of a store", Args: want(),
+		Long:    "Lists the tokens of a store, revoked and expired ones included. No secret is among it.",
+		Example: "  lethe token ls\n  lethe token ls --store https://lethe.example.org:7070/loans -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.with(cmd.Context(), existing, func(s *opened) error {
+				answer, err := s.Tokens.List(cmd.Context(), connect.NewRequest(new(lethev1.ListTokensRequest)))
+				if err != nil {
+					return err
+				}
+				list := a.out.List("id", "label", "scope", "kinds", "created", "expires", "last used", "state")
+				for _, t := range answer.Msg.GetTokens() {
+					line := a.tokenLine(t)
+					var cells []string
+					for _, f := range line.fields() {
+						cells = append(cells, f[1])
+					}
+					if err := list.Add(line, cells...); err != nil {
+						return err
+					}
+				}
+				return list.Close()
+			})
+		},
+	}
+}
+
+func (a *app) tokenRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke ID", Short: "End a token for good", Args: want("ID"),
+		Long: "Ends a token, by the id that lethe token ls shows. It cannot be undone; revoking it again\n" +
+			"changes nothing. A server ends what is open under it at once.",
+		Example: "  lethe token revoke 3f8k2m9xq0ab",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.with(cmd.Context(), existing, func(s *opened) error {
+				answer, err := s.Tokens.Revoke(cmd.Context(), connect.NewRequest(&lethev1.RevokeTokenRequest{Id: args[0]}))
+				if err != nil {
+					return err
+				}
+				line := a.tokenLine(answer.Msg.GetToken())
+				return a.out.Single(line, line.fields()...)
+			})
+		},
+	}
+}

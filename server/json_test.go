@@ -1,0 +1,165 @@
+package server_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/lethe-es/lethe"
+	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/server"
+	"github.com/lethe-es/lethe/storage/memory"
+)
+
+const appendPath = "/lethe.v1.LogService/Append"
+
+func (w *world) loansHeader() map[string]string { return map[string]string{"Lethe-Store": "loans"} }
+
+// one is the only event of the log.
+func (w *world) one(t *testing.T) event.Event {
+	t.Helper()
+	var all []event.Event
+	for e, err := range w.session().Query(t.Context(), lethe.Query{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	if len(all) != 1 {
+		t.Fatalf("%d events", len(all))
+	}
+	return all[0]
+}
+
+// TestDataIsKeptByteForByte appends data as object and as text.
+func TestDataIsKeptByteForByte(t *testing.T) {
+	data := `{"amount": 20000, "big":12345678901234567890.10, "e" : 1E+2,` + "\n\t" + `"u":"\u00e9é\ud83d\ude00 \/ \\ \"", "in":{"data":{"x":1}}, "list":[ {} , null]}`
+	text, err := json.Marshal(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{data, string(text)} {
+		for _, names := range [][2]string{{"expected_version", "occurred_at"}, {"expectedVersion", "occurredAt"}} {
+			w := newWorld(t, server.Options{NoTokens: true}, memory.Options{})
+			body := `{"writes": [{"stream": "a/1", "` + names[0] + `": 0, "events": [{"type": "T", "` + names[1] +
+				`": "2026-01-01T10:00:00Z", "metadata": {"data": "m"}, "data": ` + value + `, "producer": null}]}]}`
+			answer := w.post(appendPath, body, w.loansHeader())
+			if answer.Code != http.StatusOK {
+				t.Fatalf("%d %s", answer.Code, answer.Body)
+			}
+			if e := w.one(t); string(e.Data) != data || e.Metadata["data"] != "m" || e.OccurredAt.Hour() != 10 {
+				t.Errorf("kept %s", e.Data)
+			}
+		}
+	}
+}
+
+func TestJSONAnswersHaveTheNamesOfTheSources(t *testing.T) {
+	w := newWorld(t, server.Options{NoTokens: true}, memory.Options{})
+	fill(t, w.loans, 1, "application")
+	answer := w.post("/lethe.v1.LogService/Query", "{}", w.loansHeader())
+	if !strings.Contains(answer.Body.String(), `"recorded_at"`) {
+		t.Errorf("answer %s", answer.Body)
+	}
+}
+
+func TestJSONIsStrict(t *testing.T) {
+	w := newWorld(t, server.Options{NoTokens: true}, memory.Options{})
+	draft := func(member string) string {
+		return `{"writes":[{"stream":"a/1","events":[{"type":"T"},{"type":"T",` + member + `}]}]}`
+	}
+	for _, c := range []struct{ body, code, says string }{
+		{``, "invalid_json", ""},
+		{`null`, "invalid_json", "want a JSON object"},
+		{`[]`, "invalid_json", "want a JSON object"},
+		{`"CANARY"`, "invalid_json", ""},
+		{`{"writes":[`, "invalid_json", "offset"},
+		{`{"writes":[]} CANARY`, "invalid_json", "after the JSON object"},
+		{`{"writes":[]}{}`, "invalid_json", "after the JSON object"},
+		{`{"writes":[],}`, "invalid_json", "offset"},
+		{`{"writes":[}`, "invalid_json", "offset"},
+		{`{"writes":[],"writes":[]}`, "duplicate_name", ""},
+		{`{"write":"CANARY"}`, "unknown_field", `"write"`},
+		{draft(`"tpye":"CANARY"`), "unknown_field", `at writes[0].events[1]: unknown field "tpye"`},
+		{draft(`"type":"CANARY"`), "duplicate_name", ""},
+		{draft(`"occurred_at":null,"occurredAt":null`), "duplicate_name", ""},
+		{draft(`"correlation":7`), "wrong_type", "field writes[0].events[1].correlation"},
+		{draft(`"data":7`), "wrong_type", "field writes[0].events[1].data"},
+		{draft(`"data":["CANARY"]`), "wrong_type", "field writes[0].events[1].data"},
+		{draft(`"data":{"x":1,"x":"CANARY"}`), "duplicate_name", ""},
+		{draft(`"data":{"x":CANARY}`), "invalid_json", ""},
+		{draft(`"data":"CANARY"`), "invalid_json", ""},
+		{draft(`"metadata":{"data":{"x":"CANARY"}}`), "wrong_type", "field writes[0].events[1].metadata"},
+		{draft(`"metadata":{"k":"CANARY","k":"CANARY"}`), "duplicate_name", ""},
+		{draft(`"metadata":[]`), "wrong_type", ""},
+		{draft(`"relations":{}`), "wrong_type", ""},
+		{draft(`"relations":[null]`), "wrong_type", "relations[0]"},
+		{draft(`"relations":["CANARY"]`), "wrong_type", "relations[0]"},
+		{draft(`"occurred_at":"CANARY"`), "malformed_value", ""},
+		{draft(`"occurred_at":5`), "wrong_type", "occurred_at"},
+		{draft(`"schema":"!CANARY"`), "malformed_value", ""},
+		{draft(`"schema":"AAAA"`), "malformed_schema", ""},
+		{draft(`"id":"CANARY"`), "malformed_id", ""},
+		{draft(`"correlation":"CANARY` + "\xff" + `"`), "invalid_json", ""},
+		{draft(`"correlation":"CANARY\ud800"`), "invalid_json", ""},
+		{`{"writes":[{"stream":"a/1","expected_version":"CANARY"}]}`, "malformed_value", ""},
+		{`{"writes":[{"stream":"a/1","expected_version":-1}]}`, "malformed_value", ""},
+		{`{"` + strings.Repeat("CANARY", 10) + `":1}`, "unknown_field", ""},
+	} {
+		answer := w.post(appendPath, c.body, w.loansHeader())
+		if answer.Code != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", c.body, answer.Code, answer.Body)
+			continue
+		}
+		m := told(t, answer.Body.Bytes())
+		quoted := strings.Contains(answer.Body.String(), "CANARY")
+		if m.GetCode() != c.code || !strings.Contains(m.GetMessage(), c.says) || quoted {
+			t.Errorf("%s: %v", c.body, m)
+		}
+	}
+	if head, err := w.loans.Head(t.Context()); err != nil || head.Position != 0 {
+		t.Errorf("bad input changed something: %v, %v", head.Position, err)
+	}
+}
+
+// FuzzRequestJSON sends any text, and any value in the places where users' data stands. No answer is a failure of the
+// server, and no refusal quotes such a value.
+func FuzzRequestJSON(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"writes":[]}`, `{"a":1,"a":2}`, `"\ud800"`, `[1,2`, `{"writes":[{"stream":"a/1","events":[{"type":"T"}]}]}`,
+		`1e400`, `null`, `{"data":{"x":1}}`, "\xff", `{"writes":[{"expected_version":"99999999999999999999"}]}`, `tru`,
+	} {
+		f.Add(seed)
+	}
+	w := newWorld(f, server.Options{NoTokens: true}, memory.Options{})
+	const canary = "canary4b7c1f09e2"
+	check := func(t *testing.T, body string, quiet bool) {
+		t.Helper()
+		answer := w.post(appendPath, body, w.loansHeader())
+		if answer.Code == http.StatusOK {
+			return
+		}
+		var m *lethev1.Error
+		if m = told(t, answer.Body.Bytes()); m.GetKind() == "internal" || m.GetCode() == "" || answer.Code >= 500 {
+			t.Errorf("%q: %d %v", body, answer.Code, m)
+		}
+		if quiet && strings.Contains(answer.Body.String(), canary) {
+			t.Errorf("%q is quoted: %s", body, answer.Body)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		check(t, text, false)
+		check(t, `{"writes":[{"stream":"a/1","events":[{"type":"T","data":`+text+`}]}]}`, false)
+		quoted, err := json.Marshal(canary + text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range []string{"data", "correlation", "occurred_at", "id", "schema", "causation", "traceparent"} {
+			for _, value := range []string{string(quoted), "[" + string(quoted) + "]", `{"x":` + string(quoted) + `,"x":1}`} {
+				check(t, `{"writes":[{"stream":"a/1","events":[{"type":"T","`+field+`":`+value+`}]}]}`, true)
+			}
+		}
+	})
+}
