@@ -54,6 +54,7 @@ type Options struct {
 	Streams   int           // over which the events are spread; 0: 10,000
 	Rate      int           // follow: appends per second while it lags live; 0: 1,000
 	Condition Condition     // append: what it depends on; "": Version
+	Plain     bool          // follow: subscriptions that store no checkpoint, instead of followers
 }
 
 // Condition is what an append depends on.

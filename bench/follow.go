@@ -66,7 +66,7 @@ func (b *Bench) follow(ctx context.Context, t *target, o *Options) (*FollowResul
 	begin, cpu := b.Clock.Now(), cpuSeconds()
 	for _, f := range tails {
 		wg.Go(func() {
-			if err := follow.Run(running, t.session, t.Cursors(), f, &follow.Options{Clock: b.Clock}); running.Err() == nil {
+			if err := t.follow(running, f, o.Plain); running.Err() == nil {
 				failed <- err
 			}
 		})
@@ -95,27 +95,62 @@ func (b *Bench) follow(ctx context.Context, t *target, o *Options) (*FollowResul
 	return r, err
 }
 
+// follow runs one follower, or where it is plain only its subscription.
+func (t *target) follow(ctx context.Context, f *tail, plain bool) error {
+	if !plain {
+		return follow.Run(ctx, t.session, t.Cursors(), f, &follow.Options{Clock: f.clock})
+	}
+	for batch, err := range t.session.Batches(ctx, f.Filter(), event.Cursor{}) {
+		if err != nil {
+			return err
+		}
+		if err := f.Apply(ctx, follow.Batch{Events: batch.Events, Cursor: batch.Cursor}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hands is how many appends may be under way at once while the rate is held: over a network one alone could not.
+const hands = 16
+
 // live appends at the fixed rate, then waits until every follower has everything.
 func (b *Bench) live(ctx context.Context, t *target, o *Options, tails []*tail, failed <-chan error, r *FollowResult,
 ) error {
 	one := *o
-	one.Clients, one.Condition = 1, Version
-	a := newAppender(t, &one, 0)
+	one.Clients, one.Condition = hands, None
+	idle := make(chan *appender, hands)
+	for n := range hands {
+		idle <- newAppender(t, &one, n)
+	}
 	begin := b.Clock.Now()
 	elapsed := time.Duration(0)
-	for n := 0; elapsed < o.Duration && ctx.Err() == nil; n++ {
+	var group sync.WaitGroup
+	broken := make(chan error, hands)
+	for n := 0; elapsed < o.Duration && ctx.Err() == nil && len(broken) == 0; n++ {
 		if wait := time.Duration(n)*time.Second/time.Duration(o.Rate) - elapsed; wait > 0 {
 			<-b.Clock.After(wait)
 		}
+		a := <-idle
 		a.maker.occurred = b.Clock.Now()
-		if err := a.append(context.WithoutCancel(ctx)); err != nil {
-			return err
-		}
+		group.Go(func() {
+			if err := a.append(context.WithoutCancel(ctx)); err != nil {
+				select {
+				case broken <- err:
+				default: // enough have failed
+				}
+			}
+			idle <- a
+		})
 		r.Live += uint64(o.Batch)
 		elapsed = b.Clock.Now().Sub(begin)
 		if n%o.Rate == 0 {
 			b.report(Progress{Phase: "live", Events: r.Live, Elapsed: elapsed})
 		}
+	}
+	group.Wait()
+	if len(broken) > 0 {
+		return <-broken
 	}
 	r.LivePer = per(float64(r.Live), elapsed.Seconds())
 	return b.reach(context.WithoutCancel(ctx), tails, t.start+event.Position(r.Live), failed)

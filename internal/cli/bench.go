@@ -145,6 +145,7 @@ store is filled first.`,
 	f.register(cmd, "events in each append (default 1)", fillFlag, streamsFlag)
 	f.mayAppend(cmd)
 	cmd.Flags().IntVar(&f.Rate, "rate", 1000, "appends per second")
+	cmd.Flags().BoolVar(&f.Plain, "plain", false, "subscriptions that store no checkpoint, instead of followers")
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
@@ -26,22 +27,46 @@ const (
 
 // Flags are the settings of the command line. The zero Flags give none.
 type Flags struct {
-	set   *pflag.FlagSet
+	sets  [2]*pflag.FlagSet // of every command, of the server
 	given Settings
 	file  string
 }
 
-// Register adds the flags to those of a command.
+// Register adds the flags that every command has.
 func (f *Flags) Register(set *pflag.FlagSet) {
-	f.set = set
+	f.register(set, 0)
+	set.StringVar(&f.file, "config", "", "configuration file; ./lethe.yaml if it is there (LETHE_CONFIG)")
+}
+
+// RegisterServe adds the flags of a server. Its --store is another than that of every command.
+func (f *Flags) RegisterServe(set *pflag.FlagSet) { f.register(set, 1) }
+
+func (f *Flags) register(set *pflag.FlagSet, which int) {
+	f.sets[which] = set
 	for _, k := range f.given.table() {
-		if k.text != nil {
-			set.StringVarP(k.text, k.flag, k.short, k.initial, k.usage)
-		} else {
-			set.StringSliceVarP(k.list, k.flag, k.short, nil, k.usage)
+		if k.flag == "" || k.serving() != (which == 1) {
+			continue
+		}
+		usage := k.usage + " (" + k.variable() + ")"
+		switch field := k.field.(type) {
+		case *string:
+			set.StringVarP(field, k.flag, k.short, k.initial, usage)
+		case *[]string:
+			if k.metadata {
+				set.StringSliceVar(field, k.flag, nil, usage)
+			} else {
+				set.StringArrayVar(field, k.flag, nil, usage)
+			}
+		case *bool:
+			set.BoolVar(field, k.flag, false, usage)
+		case *int:
+			set.IntVar(field, k.flag, 0, usage)
+		case *float64:
+			set.Float64Var(field, k.flag, 0, usage)
+		case *time.Duration:
+			set.DurationVar(field, k.flag, 0, usage)
 		}
 	}
-	set.StringVar(&f.file, "config", "", "configuration file; ./lethe.yaml if it is there (LETHE_CONFIG)")
 }
 
 // Output is the format that the command line asks for, allowed or not: for who must speak though Load failed.
@@ -51,10 +76,13 @@ func (f *Flags) Output() string { return f.given.Output }
 func (f *Flags) changed() (values map[string]any, flags map[string]string) {
 	values, flags = make(map[string]any), make(map[string]string)
 	for _, k := range f.given.table() {
-		if f.set == nil || !f.set.Changed(k.flag) {
-			continue
+		set := f.sets[0]
+		if k.serving() {
+			set = f.sets[1]
 		}
-		values[k.key], flags[k.key] = f.given.Value(k.key), "--"+k.flag
+		if k.flag != "" && set != nil && set.Changed(k.flag) {
+			values[k.key], flags[k.key] = k.value(), "--"+k.flag
+		}
 	}
 	return values, flags
 }
@@ -74,11 +102,21 @@ func (l *layers) add(provider koanf.Provider, parser koanf.Parser, source func(k
 	for _, key := range one.Keys() {
 		if !slices.Contains(Keys(), key) {
 			return event.Invalid("unknown_setting", "read %s: there is no setting %s", source(key), key).
-				Hint("known are %s", strings.Join(Keys(), ", "))
+				Hint("known are %s", strings.Join(beside(key), ", "))
 		}
 		l.sources[key] = source(key)
 	}
 	return l.all.Merge(one)
+}
+
+// beside are the keys that a misspelled one may have meant.
+func beside(key string) []string {
+	const server = "serve."
+	if strings.HasPrefix(strings.ReplaceAll(key, "_", "."), server) {
+		return slices.DeleteFunc(Keys(), func(k string) bool { return !strings.HasPrefix(k, server) })
+	}
+	general := slices.DeleteFunc(Keys(), func(k string) bool { return strings.HasPrefix(k, server) })
+	return append(general, server+"…")
 }
 
 // Load finds the settings. environ is the environment, entries KEY=value. Faults are event.ErrInvalid; a file that is
@@ -94,10 +132,13 @@ func Load(flags *Flags, environ []string) (Settings, error) {
 	if err == nil && file != "" {
 		err = l.add(rawbytes.Provider(text), yaml.Parser(), func(string) string { return "file " + file })
 	}
+	if err == nil && l.sources[Token] != "default" {
+		err = event.Invalid("exposed_token", "read file %s: a token does not belong there", file).
+			Hint("put it into a file of its own, which nobody else may read, and name that as token_file")
+	}
 	if err == nil {
-		err = l.add(confmap.Provider(environment(environ), ""), nil, func(key string) string {
-			return "environment " + envPrefix + strings.ToUpper(key)
-		})
+		values, variables := environment(environ)
+		err = l.add(confmap.Provider(values, "."), nil, func(key string) string { return "environment " + variables[key] })
 	}
 	if err == nil {
 		err = l.add(confmap.Provider(values, "."), nil, func(key string) string { return "flag " + names[key] })
@@ -117,7 +158,7 @@ func Load(flags *Flags, environ []string) (Settings, error) {
 func defaults() map[string]any {
 	values := make(map[string]any)
 	for _, k := range new(Settings).table() {
-		if values[k.key] = nil; k.text != nil {
+		if values[k.key] = nil; k.initial != "" {
 			values[k.key] = k.initial
 		}
 	}
@@ -143,25 +184,35 @@ func configFile(named string, environ []string) (name string, text []byte, err e
 	return name, text, nil
 }
 
-// environment gives LETHE_* as settings, known or not.
-func environment(environ []string) map[string]any {
-	lists := make(map[string]bool)
+// environment gives LETHE_* as settings, known or not, and the variable of each.
+func environment(environ []string) (values map[string]any, variables map[string]string) {
+	byVariable := make(map[string]known)
 	for _, k := range new(Settings).table() {
-		lists[k.key] = k.list != nil
+		byVariable[k.variable()] = k
 	}
-	values := make(map[string]any)
+	values, variables = make(map[string]any), make(map[string]string)
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		key, ok := strings.CutPrefix(name, envPrefix)
+		misspelled, ok := strings.CutPrefix(name, envPrefix)
 		if !ok || name == envFile {
 			continue
 		}
-		key = strings.ToLower(key)
-		if values[key] = any(value); lists[key] {
+		k, ok := byVariable[name]
+		key := k.key
+		if !ok {
+			key = strings.ToLower(misspelled)
+		}
+		variables[key] = name
+		if values[key] = any(value); ok && isList(k) {
 			values[key] = splitList(value)
 		}
 	}
-	return values
+	return values, variables
+}
+
+func isList(k known) bool {
+	_, ok := k.field.(*[]string)
+	return ok
 }
 
 func splitList(text string) []string {
