@@ -54,8 +54,12 @@ func loopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// guard refuses a token that everybody on the way could read.
+// guard refuses a token that is none, and one that everybody on the way could read.
 func (a *address) guard(token string) error {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return event.Invalid("malformed_token", "send token to %s: it holds characters that no token has", a.host).
+			Hint("look for a line end or a quotation mark that came along")
+	}
 	if token == "" || a.secure || a.local {
 		return nil
 	}

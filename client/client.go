@@ -55,8 +55,10 @@ type Options struct {
 // Client is an open store of a server. Safe for concurrent use.
 type Client struct {
 	*lethe.Store
-	Tokens lethev1connect.TokenServiceClient // makes and revokes the store's tokens; tried once
-	Stores lethev1connect.StoreServiceClient // which store this is and what the token allows; tried once
+	// Tokens makes and revokes the store's tokens, Stores says which store this is and what the token allows. Their
+	// calls are made once; errors of those with one answer are those of package event.
+	Tokens lethev1connect.TokenServiceClient
+	Stores lethev1connect.StoreServiceClient
 }
 
 // readLimit bounds what one answer may take: a page of the largest events, with room.

@@ -60,11 +60,17 @@ func TestTokenStaysSecret(t *testing.T) {
 		t.Error("the token is on its way")
 		return nil, errors.New("unused")
 	})
-	for _, host := range []string{"example.org", "192.0.2.1:7777", "[2001:db8::1]", "localhost.example.org", "127.0.0.1.nip.io"} {
+	for _, host := range []string{
+		"example.org", "192.0.2.1:7777", "[2001:db8::1]", "localhost.example.org", "127.0.0.1.example.org",
+	} {
 		_, err := client.Open(t.Context(), "http://"+host, &client.Options{Token: "lethe_x", Transport: unused})
 		if event.Code(err) != "insecure_token" {
 			t.Errorf("%s: %v", host, err)
 		}
+	}
+	_, err := client.Open(t.Context(), "https://example.org", &client.Options{Token: "lethe_x\n", Transport: unused})
+	if event.Code(err) != "malformed_token" {
+		t.Errorf("a token with a line end: %v", err)
 	}
 	var got []string
 	seen := roundTripper(func(r *http.Request) (*http.Response, error) {

@@ -251,7 +251,7 @@ func appendLarge(t *testing.T, r *rig) {
 		t.Error("the largest appends are taken")
 	}
 	r.unchanged(t, "oversized", func() {
-		for _, n := range []int{17, 40} {
+		for _, n := range []int{17, 22} {
 			for len(list) < n {
 				list = append(list, large("A", 1<<20))
 			}

@@ -70,8 +70,19 @@ func (s *Server) admitted(p procedure, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := s.clock.Now()
 		c, err := s.admit(r.Context(), p, r.Header)
+		if err == nil {
+			err = s.guard.pace(c, started)
+		}
+		o := observed{procedure: p.name, remote: r.RemoteAddr}
+		if c != nil {
+			o.store, o.token = c.Name, c.bearer.ID
+		}
 		if err != nil {
-			s.observe(p.name, s.refuse(w, r, err), s.clock.Now().Sub(started))
+			if errors.Is(err, event.ErrUnavailable) {
+				w.Header().Set("Retry-After", "1")
+			}
+			o.code = s.refuse(w, r, err)
+			s.observe(o)
 			return
 		}
 		if r.Method == http.MethodGet {
@@ -80,9 +91,14 @@ func (s *Server) admitted(p procedure, next http.Handler) http.Handler {
 		c.reply = reply{ResponseWriter: w, entered: !p.connect}
 		next.ServeHTTP(&c.reply, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 		if !c.reply.entered {
-			c.code = s.refuse(w, r, c.reply.refused())
+			err := c.reply.refused()
+			if b, ok := r.Body.(*body); ok && b.full.Load() {
+				err = busy("busy")
+			}
+			c.code = s.refuse(w, r, err)
 		}
-		s.observe(p.name, c.code, s.clock.Now().Sub(started))
+		o.code, o.took = c.code, s.clock.Now().Sub(started)
+		s.observe(o)
 	})
 }
 

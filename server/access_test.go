@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -164,7 +165,7 @@ func (w *world) bearings(t *testing.T) []bearing {
 	if _, err := w.engine.RevokeToken(t.Context(), revoked.ID(), w.clock.Now().UnixMicro()); err != nil {
 		t.Fatal(err)
 	}
-	unknown, err := token.Mint(chance{})
+	unknown, err := token.Mint(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}

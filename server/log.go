@@ -25,6 +25,7 @@ func (c *caller) append(ctx context.Context, m *lethev1.AppendRequest) (*lethev1
 	if err != nil {
 		return nil, err
 	}
+	c.appended(len(result.Events), result.Repeated)
 	return wire.Result(result), nil
 }
 
@@ -93,6 +94,7 @@ func (c *caller) appendEach(ctx context.Context, m *lethev1.AppendEachRequest) (
 		good, places = append(good, req), append(places, i)
 	}
 	for i, outcome := range c.session().AppendEach(ctx, good) {
+		c.appended(len(outcome.Result.Events), outcome.Result.Repeated)
 		answer.Outcomes[places[i]] = wire.Outcome(outcome, tell)
 	}
 	return answer, nil

@@ -22,6 +22,9 @@ type reply struct {
 	entered bool // a method runs
 	status  int  // of what is held back
 	text    []byte
+
+	limit    time.Duration // see within; 0: nothing is being sent within a limit
+	deadline time.Time
 }
 
 // keepText is enough of a refusal to find its code.
@@ -37,6 +40,9 @@ func (r *reply) WriteHeader(status int) {
 }
 
 func (r *reply) Write(b []byte) (int, error) {
+	if r.limit > 0 {
+		return r.writePieces(b)
+	}
 	if r.entered {
 		return r.ResponseWriter.Write(b)
 	}
@@ -112,20 +118,36 @@ func grpcNumber(c connect.Code) string {
 	return "1" + digits[c-10:c-9]
 }
 
-// within writes one message of a subscription and cuts who takes nothing for so long. In between no deadline runs: an
-// idle subscription is not a stalled one. It asks the machine's clock because connections know no other.
+// within writes one message of a subscription, and cuts who takes nothing for so long. In between no deadline runs: an
+// idle subscription is not a stalled one.
 func (r *reply) within(limit time.Duration, send func() error) error {
-	connection := http.NewResponseController(r.ResponseWriter)
-	// An answer that is not over a connection has no deadline, and needs none.
-	_ = connection.SetWriteDeadline(event.SystemClock{}.Now().Add(limit))
+	r.limit = limit
 	err := send()
+	r.limit = 0
 	if err == nil {
-		_ = connection.SetWriteDeadline(time.Time{})
+		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Time{})
 		return nil
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	// HTTP/1.1 says that it was the deadline, HTTP/2 only that the stream is closed.
+	if errors.Is(err, os.ErrDeadlineExceeded) || !r.deadline.IsZero() && r.deadline.Before(event.SystemClock{}.Now()) {
 		return &event.Error{Sentinel: event.ErrUnavailable, Code: "slow_subscriber",
 			Message: "subscribe: nothing was taken for " + limit.String(), Next: "resume with the last cursor received"}
 	}
 	return context.Canceled // the caller is gone
+}
+
+// piece is what has to be taken within the limit: who takes a large message slowly is not cut.
+const piece = 64 << 10
+
+func (r *reply) writePieces(b []byte) (written int, err error) {
+	for len(b) > 0 && err == nil {
+		// Connections know no other clock than the machine's. An answer that is not over a connection has no deadline,
+		// and needs none.
+		r.deadline = event.SystemClock{}.Now().Add(r.limit)
+		_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(r.deadline)
+		var n int
+		n, err = r.ResponseWriter.Write(b[:min(len(b), piece)])
+		written, b = written+n, b[n:]
+	}
+	return written, err
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -106,29 +107,11 @@ func h2c() *http.Client {
 // mint makes a token of the store loans through the server.
 func (w *world) mint(t testing.TB, g token.Grant) token.Secret {
 	t.Helper()
-	secret, _, err := token.New(w.engine, w.clock, chance{}).Create(t.Context(), g)
+	secret, _, err := token.New(w.engine, w.clock, rand.Reader).Create(t.Context(), g)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return secret
-}
-
-// chance is randomness that is good enough for tests.
-type chance struct{}
-
-var seeds = struct {
-	sync.Mutex
-	n uint64
-}{}
-
-func (chance) Read(b []byte) (int, error) {
-	seeds.Lock()
-	defer seeds.Unlock()
-	for i := range b {
-		seeds.n = seeds.n*6364136223846793005 + 1442695040888963407
-		b[i] = byte(seeds.n >> 56)
-	}
-	return len(b), nil
 }
 
 // as adds what a call of the store loans brings.
@@ -167,7 +150,9 @@ func (b bring) WrapStreamingClient(next connect.StreamingClientFunc) connect.Str
 	}
 }
 
-func (bring) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc { return next }
+func (bring) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return next
+}
 
 func (w *world) logClient(t testing.TB, o ...connect.ClientOption) lethev1connect.LogServiceClient {
 	t.Helper()

@@ -34,6 +34,9 @@ type Server struct {
 	logger  *slog.Logger
 	refusal *connect.ErrorWriter
 
+	guard    *guard
+	meter    *meter
+	spans    []connect.Interceptor // nil: no traces
 	openings openings
 	ending   chan struct{} // closed: the server ends, subscriptions shall go elsewhere
 	end      func()        // closes ending; again: nothing happens
@@ -69,6 +72,11 @@ func New(tenants []Tenant, o Options) (*Server, error) {
 	if len(tenants) == 0 {
 		return nil, event.Invalid("no_store", "start server: it has no store").Hint("name at least one")
 	}
+	var err error
+	if s.spans, err = tracing(&s.options); err != nil {
+		return nil, err
+	}
+	s.guard, s.meter = newGuard(s.limits), newMeter(s)
 	s.refusal = connect.NewErrorWriter(s.speech()...)
 	s.mux = s.routes()
 	s.handler = s.shell(s.mux)
@@ -201,7 +209,8 @@ func streaming[Req, Res any, In message[Req], Out message[Res]](
 func (s *Server) procedure(name string) (procedure, []connect.HandlerOption) {
 	method := methodOf(name)
 	p := procedure{name: name, connect: true, needs: needsOf(method)}
-	options := append(s.speech(), connect.WithSchema(method), connect.WithInterceptors(s.interceptors()...))
+	options := append(s.speech(), connect.WithSchema(method), connect.WithInterceptors(s.spans...),
+		connect.WithReadMaxBytes(s.limits.messageBytes(name)))
 	if declared, ok := method.Options().(*descriptorpb.MethodOptions); ok {
 		options = append(options, connect.WithIdempotency(connect.IdempotencyLevel(declared.GetIdempotencyLevel())))
 	}

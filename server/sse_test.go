@@ -132,7 +132,7 @@ func TestSentEventsFilter(t *testing.T) {
 		"stream=b%2F1%2F2": "456", "metadata=channel%3Dc%3D1": "25", "correlation=op-1": "5", "causation=" + id.String(): "5",
 		"relation=issuer%3Demployee%2Fa%3Db%2Fc": "5", "relation=employee%2Fa%3Db%2Fc": "5",
 		"relation=payer%3Demployee%2F1": "",
-		"limit=2": "12", "limit=2&kind=b": "45", "after=" + w.loans.Cursor(4).String(): "56",
+		"limit=2":                       "12", "limit=2&kind=b": "45", "after=" + w.loans.Cursor(4).String(): "56",
 	} {
 		src := w.source(t, s, "?follow=false&"+query, map[string]string{"Accept": "application/jsonl"})
 		got, cursor := "", ""

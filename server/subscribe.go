@@ -121,12 +121,17 @@ func (c *caller) parts(b lethe.Batch, limit int) iter.Seq[*lethev1.SubscribeResp
 
 // follow runs a subscription until something ends it, and says what. s.send gets batches with events, the first that
 // is live, and when nothing else was sent for a heartbeat, an empty one that tells how far the server looked.
-func (c *caller) follow(ctx context.Context, s *subscription) error {
+func (c *caller) follow(ctx context.Context, s *subscription) (err error) {
 	release, err := c.open()
 	if err != nil {
 		return err
 	}
 	defer release()
+	c.server.meter.streams.WithLabelValues(c.Name).Inc()
+	defer func() {
+		c.server.meter.streams.WithLabelValues(c.Name).Dec()
+		c.server.meter.cut.WithLabelValues(c.Name, endCode(err)).Inc()
+	}()
 	if s.filter, err = c.narrow(s.filter); err != nil {
 		return err
 	}
@@ -245,4 +250,12 @@ func (s *subscription) ended(code string) error {
 func draining() error {
 	return &event.Error{Sentinel: event.ErrUnavailable, Code: "draining",
 		Message: "subscribe: this server ends", Next: "resume with the last cursor received"}
+}
+
+// endCode is under which code an end is counted.
+func endCode(err error) string {
+	if err == nil {
+		return codeOK
+	}
+	return wire.Error(err).Code
 }

@@ -243,13 +243,7 @@ func TestForkedCursor(t *testing.T) {
 func TestStalledIsCut(t *testing.T) {
 	w := newWorld(t, server.Options{NoTokens: true, Limits: server.Limits{Streams: 1, Stall: 50 * time.Millisecond}},
 		memory.Options{})
-	data := json.RawMessage(fmt.Sprintf(`{"text":"%s"}`, strings.Repeat("x", 1_000_000)))
-	for range 20 {
-		d := event.Draft{Type: "T", Data: data}
-		if _, err := w.session().Append(t.Context(), event.Stream("a", "1"), event.Any, d); err != nil {
-			t.Fatal(err)
-		}
-	}
+	fillLarge(t, w, 20)
 	s := w.listen(t)
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {
@@ -278,6 +272,50 @@ func TestStalledIsCut(t *testing.T) {
 	}
 	if n, _ := io.Copy(io.Discard, answer); n >= 20_000_000 {
 		t.Errorf("the stalled subscription got everything, %d bytes", n)
+	}
+}
+
+// TestStalledStreamLeavesOthersAlone is the same over HTTP/2, where the streams of a client share a connection.
+func TestStalledStreamLeavesOthersAlone(t *testing.T) {
+	w := newWorld(t, server.Options{NoTokens: true, Limits: server.Limits{Streams: 2, Stall: 50 * time.Millisecond}},
+		memory.Options{})
+	fillLarge(t, w, 20)
+	plain := connect.WithAcceptCompression("gzip", nil, nil) // packed, it would all fit into buffers on the way
+	client := w.logClient(t, inLoans(), plain)
+	stalled := subscribe(t, client, &lethev1.SubscribeRequest{})
+	tail := &lethev1.SubscribeRequest{After: w.loans.Cursor(20).String()}
+	other := subscribe(t, client, tail)
+	next(t, other)
+	for {
+		stream := subscribe(t, client, tail)
+		if stream.Receive() {
+			break
+		}
+		if err := parsed(t, stream.Err()); event.Code(err) != "too_many_streams" {
+			t.Fatal(err)
+		}
+	}
+	fill(t, w.loans, 1, "application")
+	if m := next(t, other); len(m.GetEvents()) != 1 {
+		t.Errorf("the other got %v", m)
+	}
+	events := 0
+	for stalled.Receive() {
+		events += len(stalled.Msg().GetEvents())
+	}
+	if events >= 20 || stalled.Err() == nil {
+		t.Errorf("the stalled one got %d events and ended with %v", events, stalled.Err())
+	}
+}
+
+func fillLarge(t *testing.T, w *world, n int) {
+	t.Helper()
+	data := json.RawMessage(fmt.Sprintf(`{"text":"%s"}`, strings.Repeat("x", 1_000_000)))
+	for range n {
+		d := event.Draft{Type: "T", Data: data}
+		if _, err := w.session().Append(t.Context(), event.Stream("a", "1"), event.Any, d); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ const (
 	PageEvents = 256     // of a page for which no limit is given
 	MaxEvents  = 1024    // in a page or a message of a subscription
 	PageBytes  = 3 << 20 // gRPC clients refuse messages of 4 MiB unless told otherwise
+	MaxAppends = 10_000  // in one AppendEach
 )
 
 // Timestamp is the message of a time; the zero time is unset.
