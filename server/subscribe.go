@@ -68,6 +68,7 @@ type subscription struct {
 	revoked   <-chan struct{}  // nil: nobody can
 	expiry    <-chan time.Time // nil: the token does not expire
 	heartbeat <-chan time.Time
+	hurried   bool        // the heartbeat comes early, since there is something to tell
 	seen      lethe.Batch // how far it looked, without events
 	caughtUp  bool
 }
@@ -208,9 +209,21 @@ func (s *subscription) run(ctx context.Context, batches <-chan handed) (err erro
 }
 
 // rest begins the time in which nothing needs to be sent.
-func (s *subscription) rest() { s.heartbeat = s.server.clock.After(s.server.limits.Heartbeat) }
+func (s *subscription) rest() {
+	s.heartbeat, s.hurried = s.server.clock.After(s.server.limits.Heartbeat), false
+}
 
-// take sends a batch if it says something; where nothing matched, the next heartbeat tells how far that is.
+// glance is after how long a caller is told that the server looked further, and found nothing that matches.
+const glance = time.Second
+
+func (s *subscription) hurry() {
+	if !s.hurried {
+		s.heartbeat, s.hurried = s.server.clock.After(min(glance, s.server.limits.Heartbeat)), true
+	}
+}
+
+// take sends a batch if it holds events, or says that the past is done; where nothing matched, an early heartbeat tells
+// how far that is.
 func (s *subscription) take(h handed) error {
 	if h.err != nil {
 		return h.err
@@ -221,6 +234,8 @@ func (s *subscription) take(h handed) error {
 			return err
 		}
 		s.rest()
+	} else {
+		s.hurry()
 	}
 	s.caughtUp = s.caughtUp || h.batch.Live
 	s.done = s.done || s.once && s.caughtUp
