@@ -107,6 +107,8 @@ type hurried struct {
 	mu     sync.Mutex
 	now    time.Time
 	paused []time.Duration
+
+	silence chan time.Time // says that a subscription was silent for long; nil: it never is
 }
 
 func (c *hurried) Now() time.Time {
@@ -118,10 +120,10 @@ func (c *hurried) Now() time.Time {
 func (c *hurried) After(d time.Duration) <-chan time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := make(chan time.Time, 1)
 	if d >= 45*time.Second {
-		return now // no subscription is silent for so long
+		return c.silence
 	}
+	now := make(chan time.Time, 1)
 	c.now = c.now.Add(d)
 	c.paused = append(c.paused, d)
 	now <- c.now

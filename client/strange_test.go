@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,7 +20,6 @@ import (
 
 	"github.com/lethe-es/lethe/client"
 	"github.com/lethe-es/lethe/event"
-	"github.com/lethe-es/lethe/lethetest"
 )
 
 const secretBody = "do not quote me"
@@ -160,8 +158,8 @@ func TestSilence(t *testing.T) {
 		}
 		return w.direct.RoundTrip(r)
 	})
-	clock := lethetest.NewClock()
-	c := open(t, "http://localhost", &client.Options{Transport: mute, Clock: clock, Retry: 1000 * time.Hour})
+	clock := &hurried{silence: make(chan time.Time)}
+	c := open(t, "http://localhost", &client.Options{Transport: mute, Clock: clock})
 	got := make(chan event.Position)
 	go func() {
 		defer close(got)
@@ -177,10 +175,7 @@ func TestSilence(t *testing.T) {
 	if _, err := w.store.As(clerk()).Append(t.Context(), stream("1"), event.Any, event.Draft{Type: "A"}); err != nil {
 		t.Fatal(err)
 	}
-	for subscriptions.Load() < 2 {
-		clock.Advance(15 * time.Second)
-		runtime.Gosched()
-	}
+	clock.silence <- clock.Now()
 	if p := <-got; p != 1 {
 		t.Errorf("saw %d", p)
 	}

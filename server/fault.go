@@ -116,7 +116,8 @@ func sentence(m *lethev1.Error) string {
 // the JSON of connect. It returns the error's code, for observe.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) string {
 	e, m := s.fault(r.URL.Path, err)
-	if e.Code() == connect.CodeUnauthenticated {
+	// gRPC has its own way to say so, in which this header is not allowed.
+	if e.Code() == connect.CodeUnauthenticated && !strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
 		w.Header().Set("WWW-Authenticate", challenge(m))
 	}
 	_ = s.refusal.Write(w, r, e) // it fails when the caller is gone

@@ -184,7 +184,7 @@ func TestUnreadableCalls(t *testing.T) {
 	url := w.listen(t).URL + "/lethe.v1.LogService/Append"
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
-	if _, err := z.Write(make([]byte, 64<<20)); err != nil || z.Close() != nil {
+	if _, err := z.Write(make([]byte, 4<<20)); err != nil || z.Close() != nil {
 		t.Fatal(err)
 	}
 	zipped := map[string]string{"Content-Encoding": "gzip"}

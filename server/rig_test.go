@@ -122,6 +122,9 @@ func as(secret token.Secret) connect.ClientOption {
 // inLoans is for servers without tokens.
 func inLoans() connect.ClientOption { return connect.WithInterceptors(bring{"Lethe-Store": "loans"}) }
 
+// plain is for clients that take nothing packed: to pack large events takes longer than all else.
+func plain() connect.ClientOption { return connect.WithAcceptCompression("gzip", nil, nil) }
+
 func (w *world) session() *lethe.Session { return w.loans.As(event.Actor{}) }
 
 func ofKind(kind string) []*lethev1.Match { return []*lethev1.Match{{Kinds: []string{kind}}} }

@@ -61,7 +61,7 @@ func ended(t testing.TB, s *watching) error {
 func TestSubscriptionsAreTheLog(t *testing.T) {
 	w := newWorld(t, server.Options{NoTokens: true}, memory.Options{})
 	large(t, w.loans)
-	client := w.logClient(t, inLoans())
+	client := w.logClient(t, inLoans(), plain())
 	rapid.Check(t, func(r *rapid.T) {
 		filter := rapid.SampledFrom([]event.Filter{nil, {{Types: []string{"Type1"}}}, {{Kinds: []string{"document"}}}}).
 			Draw(r, "filter")
@@ -76,7 +76,7 @@ func TestSubscriptionsAreTheLog(t *testing.T) {
 			if err != nil {
 				r.Fatal(err)
 			}
-			for range rapid.IntRange(1, 40).Draw(r, "messages") {
+			for range rapid.IntRange(1, 120).Draw(r, "messages") {
 				part := next(t, stream)
 				checkPage(r, part.GetEvents(), limit, true, 0)
 				events, err := wire.ParseEvents(part.GetEvents())
@@ -280,8 +280,7 @@ func TestStalledStreamLeavesOthersAlone(t *testing.T) {
 	w := newWorld(t, server.Options{NoTokens: true, Limits: server.Limits{Streams: 2, Stall: 50 * time.Millisecond}},
 		memory.Options{})
 	fillLarge(t, w, 20)
-	plain := connect.WithAcceptCompression("gzip", nil, nil) // packed, it would all fit into buffers on the way
-	client := w.logClient(t, inLoans(), plain)
+	client := w.logClient(t, inLoans(), plain()) // packed, it would all fit into buffers on the way
 	stalled := subscribe(t, client, &lethev1.SubscribeRequest{})
 	tail := &lethev1.SubscribeRequest{After: w.loans.Cursor(20).String()}
 	other := subscribe(t, client, tail)

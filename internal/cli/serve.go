@@ -179,7 +179,7 @@ func (h *hosted) announce(ctx context.Context, logger *slog.Logger) error {
 	if text {
 		h.app.out.Say("lethe %s serves %s at %s", thisBuild().Version, strings.Join(h.names, ", "), h.socket.Address)
 	} else {
-		logger.Info("serving", "version", thisBuild().Version, "address", h.socket.Address, "stores", h.names,
+		logger.Info("opened", "version", thisBuild().Version, "address", h.socket.Address, "stores", h.names,
 			"tls", h.socket.TLS != nil, "tokens", !o.NoTokens)
 	}
 	warn := func(sentence string) {

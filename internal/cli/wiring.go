@@ -112,6 +112,7 @@ func (a *app) with(ctx context.Context, how access, do func(s *opened) error) (e
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, handlers.Close()) }()
 	c, err := client.Open(ctx, "http://"+mainStore, &client.Options{Transport: handlers.Transport(), Clock: a.Clock})
 	if err != nil {
 		return err

@@ -99,6 +99,12 @@ func (l *layers) add(provider koanf.Provider, parser koanf.Parser, source func(k
 	if err := one.Load(provider, parser); err != nil {
 		return event.Invalid("malformed_config", "read %s: %s", source(""), show.OneLine(err.Error()))
 	}
+	for key := range one.Raw() {
+		if strings.Contains(key, ".") { // beside the nested one it would be a second
+			return event.Invalid("malformed_config", "read %s: key %s has a dot", source(key), key).
+				Hint("nest it, as in serve: {listen: ...}")
+		}
+	}
 	for _, key := range one.Keys() {
 		if !slices.Contains(Keys(), key) {
 			return event.Invalid("unknown_setting", "read %s: there is no setting %s", source(key), key).

@@ -8,9 +8,9 @@
 //	settings.Store                    // "./data"
 //	settings.Source(setting.Store)    // "default", "file lethe.yaml", "environment LETHE_STORE", "flag --store"
 //
-// A setting has one key: the file uses it as it is, with dots as nesting; the environment in upper case behind LETHE_,
-// with _ for dots. Each value knows its source, and a fault names it. An unknown key is an error, in the file and in
-// the environment: a setting that was misspelled must not pass for one that was made.
+// A setting has one key: the file uses it as it is, nested where it has dots; the environment in upper case behind
+// LETHE_, with _ for dots. Each value knows its source, and a fault names it. An unknown key is an error, in the file
+// and in the environment: a setting that was misspelled must not pass for one that was made.
 //
 // A new setting is a field of Settings and a line of its table.
 package setting
