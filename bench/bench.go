@@ -187,7 +187,7 @@ func (b *Bench) mayAppend(ctx context.Context, t *target) error {
 			return event.Invalid("foreign_store", "append: the store holds events that no bench made (stream %s)",
 				list[0].Stream).Hint("leave --store away to measure a new store, or add --into-existing")
 		}
-		after = event.Stream(Kind+"\x00", "") // beyond every stream of the bench
+		after = event.Stream(Kind, "~") // beyond every stream of the bench, and a name that may travel
 	}
 }
 
