@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/wire"
 )
 
 // address is where a store is.
@@ -30,20 +31,12 @@ func parseAddress(text string) (address, error) {
 			Hint("give the token apart from the address")
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(u.Path, "/"), "/")
-	if u.RawQuery != "" || u.Fragment != "" || name != "" && !validName(name) {
+	if u.RawQuery != "" || u.Fragment != "" || name != "" && !wire.StoreName(name) {
 		return address{}, malformed
 	}
 	return address{
 		base: u.Scheme + "://" + u.Host, host: u.Host, name: name, secure: u.Scheme == "https", local: loopback(u.Hostname()),
 	}, nil
-}
-
-// validName checks the name of a store at a server: lower-case letters, digits and -, a letter first; at most 64.
-func validName(name string) bool {
-	if len(name) > 64 || name[0] < 'a' || name[0] > 'z' {
-		return false
-	}
-	return strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 func loopback(host string) bool {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
-	"github.com/lethe-es/lethe/api/lethe/v1/lethev1connect"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/token"
@@ -39,10 +38,6 @@ type procedure struct {
 	connect bool // connect reads and answers it
 }
 
-// anyToken is what a procedure needs that every valid token may call. It is not in the protobuf sources: there a method
-// says what it does to a store, and to tell a token what it is does nothing to it.
-const anyToken lethev1.Permission = -1
-
 // caller is who calls what, admitted. Every method is one of a caller's, so none runs without admission.
 type caller struct {
 	*tenant
@@ -64,9 +59,6 @@ func callerOf(ctx context.Context) *caller {
 
 // admitted puts admission in front of a procedure: next gets to see only calls that have a caller.
 func (s *Server) admitted(p procedure, next http.Handler) http.Handler {
-	if p.name == lethev1connect.StoreServiceWhoamiProcedure {
-		p.needs = anyToken // declared as reading; but who holds a token that only appends shall find that out by asking
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := s.clock.Now()
 		c, err := s.admit(r.Context(), p, r.Header)
@@ -183,7 +175,7 @@ func (s *Server) allows(scope token.Scope, needs lethev1.Permission) bool {
 	if s.options.NoTokens {
 		scope = token.Scope{Read: true, Append: true, Admin: true}
 	}
-	return needs == anyToken || needs != lethev1.Permission_PERMISSION_UNSPECIFIED &&
+	return needs == lethev1.Permission_PERMISSION_ANY || needs != lethev1.Permission_PERMISSION_UNSPECIFIED &&
 		slices.Contains(permissions(scope), needs)
 }
 

@@ -266,7 +266,7 @@ func (w *world) protoRequest(t testing.TB, ctx context.Context, path string, m p
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, bytes.NewReader(body))
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "http://localhost"+path, bytes.NewReader(body))
 	r.Header.Set("Content-Type", "application/proto")
 	r.Header.Set("Lethe-Store", "loans")
 	return r

@@ -10,6 +10,7 @@ import (
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 
+	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
 	"github.com/lethe-es/lethe/api/lethe/v1/lethev1connect"
 )
 
@@ -31,7 +32,7 @@ func (s *Server) describe(mux *http.ServeMux) {
 		grpcreflect.NewHandlerV1, grpcreflect.NewHandlerV1Alpha,
 	} {
 		path, handler := create(reflector, limit)
-		mux.Handle(path, s.admitted(procedure{name: path, needs: anyToken}, handler))
+		mux.Handle(path, s.admitted(procedure{name: path, needs: lethev1.Permission_PERMISSION_ANY}, handler))
 	}
 }
 

@@ -78,7 +78,15 @@ func staysOpen(path string) bool {
 // call is over, or for a call that stays open until it was read.
 func (s *Server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		open := staysOpen(r.URL.Path)
+		open, sends := staysOpen(r.URL.Path), r.Body != nil && r.Body != http.NoBody
+		b := &body{ReadCloser: r.Body, guard: s.guard, open: open, connection: http.NewResponseController(w),
+			answer: w.Header()}
+		defer b.release()
+		if sends {
+			// It is for calls that are turned away too: what they sent has to be taken from the connection. What is over
+			// no connection has no deadline, and needs none.
+			_ = b.connection.SetReadDeadline(event.SystemClock{}.Now().Add(s.limits.Body))
+		}
 		if !open {
 			defer s.guard.calls.Add(-1)
 			if s.guard.calls.Add(1) > int64(s.limits.Calls) {
@@ -86,15 +94,11 @@ func (s *Server) limited(next http.Handler) http.Handler {
 				return
 			}
 		}
-		b := &body{ReadCloser: r.Body, guard: s.guard, open: open, connection: http.NewResponseController(w)}
-		defer b.release()
 		if !b.reserve(s.limits.expected(r)) {
 			s.turnAway(w, r, busy("busy"))
 			return
 		}
-		if r.Body != nil && r.Body != http.NoBody {
-			// What is over no connection has no deadline, and needs none.
-			_ = b.connection.SetReadDeadline(event.SystemClock{}.Now().Add(s.limits.Body))
+		if sends {
 			r.Body = b
 		}
 		next.ServeHTTP(w, r)
@@ -133,6 +137,7 @@ type body struct {
 	guard      *guard
 	open       bool // the call stays open after its message was read
 	connection *http.ResponseController
+	answer     http.Header
 
 	read, reserved int
 	done           bool
@@ -147,6 +152,7 @@ func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.read += n; b.read > b.reserved && !b.reserve(b.read-b.reserved) {
 		b.full.Store(true)
+		b.answer.Set("Retry-After", "1")
 		return 0, errBusy
 	}
 	if err != nil && !b.done {

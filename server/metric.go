@@ -127,7 +127,10 @@ func knownProcedure(path string) string {
 		return path
 	}
 	full := protoreflect.FullName(strings.ReplaceAll(strings.TrimPrefix(path, "/"), "/", "."))
-	if _, err := protoregistry.GlobalFiles.FindDescriptorByName(full); err != nil {
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(full)
+	method, ok := found.(protoreflect.MethodDescriptor)
+	// A name has one form as a path: of others there would be a series each.
+	if err != nil || !ok || path != "/"+string(method.Parent().FullName())+"/"+string(method.Name()) {
 		return "other"
 	}
 	return path

@@ -180,7 +180,7 @@ func fill(t testing.TB, s *lethe.Store, n int, kinds ...string) {
 
 // post calls in process: a unary procedure of Connect in JSON.
 func (w *world) post(path, body string, headers map[string]string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r := httptest.NewRequest(http.MethodPost, "http://localhost"+path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	for name, value := range headers {
 		r.Header.Set(name, value)

@@ -20,6 +20,7 @@ import (
 	"github.com/lethe-es/lethe/api/lethe/v1/lethev1connect"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/token"
+	"github.com/lethe-es/lethe/wire"
 )
 
 // Server answers the calls of other programs. Safe for concurrent use.
@@ -85,7 +86,7 @@ func New(tenants []Tenant, o Options) (*Server, error) {
 
 func (s *Server) add(t Tenant) error {
 	switch {
-	case !isStoreName(t.Name):
+	case !wire.StoreName(t.Name):
 		return event.Invalid("malformed_store",
 			"start server: want store names of 1 to 64 lower-case letters, digits and -, a letter first")
 	case s.tenants[t.Name] != nil:
@@ -104,11 +105,6 @@ func (s *Server) add(t Tenant) error {
 		s.only = nil
 	}
 	return nil
-}
-
-func isStoreName(name string) bool {
-	const letters, more = "abcdefghijklmnopqrstuvwxyz", "0123456789-"
-	return name != "" && len(name) <= 64 && strings.Contains(letters, name[:1]) && strings.Trim(name, letters+more) == ""
 }
 
 // defaults fills in what is not set.

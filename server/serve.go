@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/lethe-es/lethe/event"
@@ -81,15 +83,37 @@ func (s *Server) http() *http.Server {
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: 250, SendPingTimeout: pings, PingTimeout: pings, WriteByteTimeout: s.limits.Stall,
 		},
-		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+		ErrorLog: log.New(discreet{s.logger}, "", 0),
 	}
+}
+
+// discreet logs what net/http says of connections, without what it quotes: that is what a caller sent.
+type discreet struct{ logger *slog.Logger }
+
+// Write logs one message. A panic is shown without its value, which may hold what a user stored.
+func (d discreet) Write(b []byte) (int, error) {
+	text, stack, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	if strings.Contains(text, ": panic serving ") {
+		d.logger.Error("handler panicked", "stack", stack)
+		return len(b), nil
+	}
+	text, _, _ = strings.Cut(text, `"`)
+	d.logger.Debug("connection failed", "error", text)
+	return len(b), nil
 }
 
 // Transport calls the handlers in this process, without a network. Close ends it.
 func (s *Server) Transport() http.RoundTripper {
 	p := &pipes{dialled: make(chan net.Conn), closed: s.ending}
 	h := s.http()
-	go func() { _ = h.Serve(p) }() // it ends with the server
+	go func() {
+		_ = h.Serve(p) // it ends with the server
+		ctx, cancel := context.WithTimeout(context.Background(), s.limits.Drain)
+		defer cancel()
+		if h.Shutdown(ctx) != nil {
+			_ = h.Close()
+		}
+	}()
 	return &http.Transport{
 		DialContext: p.dial, MaxIdleConns: pipesKept, MaxIdleConnsPerHost: pipesKept, DisableCompression: true,
 	}

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -17,6 +20,7 @@ import (
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
 
 	"github.com/lethe-es/lethe/api"
+	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/wire"
 )
 
@@ -33,7 +37,33 @@ func (s *Server) shell(procedures http.Handler) http.Handler {
 	})
 	metrics := procedure{name: metricsPath, needs: lethev1.Permission_PERMISSION_ADMIN}
 	mux.Handle("GET "+metricsPath, s.limited(s.admitted(metrics, http.HandlerFunc(s.serveMetrics))))
-	return hardened(s.shared(mux))
+	return hardened(s.atHome(s.shared(mux)))
+}
+
+// atHome refuses, where tokens are off, calls that came under another name than this machine's own: a page in a browser
+// here could otherwise have its own name lead to 127.0.0.1, and call as if it were of the same origin (DNS rebinding).
+func (s *Server) atHome(next http.Handler) http.Handler {
+	if !s.options.NoTokens {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ownName(r.Host) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		s.refuse(w, r, &event.Error{Sentinel: event.ErrDenied, Code: "foreign_host",
+			Message: "call: without tokens this server answers under the names of this machine only",
+			Next:    "call it as 127.0.0.1 or localhost, or turn tokens on"})
+	})
+}
+
+// ownName tells whether a Host is this machine for itself. Within the process it is called local.
+func ownName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || host == "local" || err == nil && address.IsLoopback()
 }
 
 // shared lets pages of the origins in Options call from a browser.

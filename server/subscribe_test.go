@@ -251,7 +251,7 @@ func TestStalledIsCut(t *testing.T) {
 	}
 	defer conn.Close()
 	body := binary.BigEndian.AppendUint32([]byte{0}, 0)
-	_, err = fmt.Fprintf(conn, "POST /lethe.v1.LogService/Subscribe HTTP/1.1\r\nHost: x\r\nLethe-Store: loans\r\n"+
+	_, err = fmt.Fprintf(conn, "POST /lethe.v1.LogService/Subscribe HTTP/1.1\r\nHost: localhost\r\nLethe-Store: loans\r\n"+
 		"Content-Type: application/connect+proto\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@
 package wire
 
 import (
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -18,6 +19,13 @@ import (
 
 // HeaderStore names the store a call is for. A server with one store does not need it.
 const HeaderStore = "Lethe-Store"
+
+// StoreName tells whether a store may have this name at a server: 1 to 64 lower-case letters, digits and -, a letter
+// first.
+func StoreName(name string) bool {
+	const letters, more = "abcdefghijklmnopqrstuvwxyz", "0123456789-"
+	return name != "" && len(name) <= 64 && strings.Contains(letters, name[:1]) && strings.Trim(name, letters+more) == ""
+}
 
 // Limits of pages and messages. A message holds as many events as fit into its bytes, one at least.
 const (

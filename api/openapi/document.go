@@ -175,7 +175,7 @@ func operation(m protoreflect.MethodDescriptor, suffix string) object {
 	summary, _, _ := strings.Cut(comment, ". ")
 	needs := Needs(m)
 	says := "Needs the permission " + needs + "."
-	if needs == anyToken {
+	if needs == "any" {
 		says = "Any token of the store will do."
 	}
 	return object{
@@ -215,17 +215,11 @@ func answers(m protoreflect.MethodDescriptor, kind string, example json.RawMessa
 	}
 }
 
-// anyToken is what whoami needs. The sources declare it as reading, but the server tells every token what it allows.
-const anyToken = "any"
-
-// Needs is the permission a method asks for, such as append; empty: it names none.
+// Needs is the permission a method asks for, such as append, or any; empty: it names none.
 func Needs(m protoreflect.MethodDescriptor) string {
 	needs, _ := proto.GetExtension(options(m), lethev1.E_Needs).(lethev1.Permission)
-	switch {
-	case needs == lethev1.Permission_PERMISSION_UNSPECIFIED:
+	if needs == lethev1.Permission_PERMISSION_UNSPECIFIED {
 		return ""
-	case m.FullName() == "lethe.v1.StoreService.Whoami":
-		return anyToken
 	}
 	return strings.ToLower(strings.TrimPrefix(needs.String(), "PERMISSION_"))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/lethe-es/lethe/internal/setting"
 	"github.com/lethe-es/lethe/server"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wire"
 )
 
 // mainStore is the name of a store that was given none.
@@ -133,7 +134,7 @@ func (a *app) served() ([]named, error) {
 		case !ok && len(given) > 1:
 			return nil, event.Invalid("usage", "serve: of several stores each needs a name").
 				Hint("give --store NAME=FOLDER for each")
-		case folder == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
+		case folder == "" || !wire.StoreName(name):
 			return nil, event.Invalid("usage", "serve: want --store NAME=FOLDER, the name of lower-case letters, digits and -")
 		case slices.ContainsFunc(list, again):
 			return nil, event.Invalid("usage", "serve: a name or a folder is given twice")

@@ -1276,7 +1276,7 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\x04Read\x12\x15.lethe.v1.ReadRequest\x1a\x16.lethe.v1.ReadResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12A\n" +
 	"\x05Query\x12\x16.lethe.v1.QueryRequest\x1a\x17.lethe.v1.QueryResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12>\n" +
 	"\x04Find\x12\x15.lethe.v1.FindRequest\x1a\x16.lethe.v1.FindResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12>\n" +
-	"\x04Head\x12\x15.lethe.v1.HeadRequest\x1a\x16.lethe.v1.HeadResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12O\n" +
+	"\x04Head\x12\x15.lethe.v1.HeadRequest\x1a\x16.lethe.v1.HeadResponse\"\a\xe8\xb9\x18\x04\x90\x02\x01\x12O\n" +
 	"\tSubscribe\x12\x1a.lethe.v1.SubscribeRequest\x1a\x1b.lethe.v1.SubscribeResponse\"\a\xe8\xb9\x18\x01\x90\x02\x010\x01B0Z.github.com/lethe-es/lethe/api/lethe/v1;lethev1b\x06proto3"
 
 var (

@@ -629,7 +629,7 @@ const file_lethe_v1_store_proto_rawDesc = "" +
 	"\x11ImportKeyResponse\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key2\xae\x02\n" +
 	"\fStoreService\x12D\n" +
-	"\x06Whoami\x12\x17.lethe.v1.WhoamiRequest\x1a\x18.lethe.v1.WhoamiResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12A\n" +
+	"\x06Whoami\x12\x17.lethe.v1.WhoamiRequest\x1a\x18.lethe.v1.WhoamiResponse\"\a\xe8\xb9\x18\x04\x90\x02\x01\x12A\n" +
 	"\x05Sizes\x12\x16.lethe.v1.SizesRequest\x1a\x17.lethe.v1.SizesResponse\"\a\xe8\xb9\x18\x03\x90\x02\x01\x12F\n" +
 	"\x06Verify\x12\x17.lethe.v1.VerifyRequest\x1a\x18.lethe.v1.VerifyResponse\"\a\xe8\xb9\x18\x03\x90\x02\x010\x01\x12M\n" +
 	"\tImportKey\x12\x1a.lethe.v1.ImportKeyRequest\x1a\x1b.lethe.v1.ImportKeyResponse\"\a\xe8\xb9\x18\x03\x90\x02\x01B0Z.github.com/lethe-es/lethe/api/lethe/v1;lethev1b\x06proto3"
