@@ -7,7 +7,9 @@ import (
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/lethe-es/lethe/event"
 )
@@ -79,11 +81,47 @@ func (protoCodec) MarshalAppend(b []byte, v any) ([]byte, error) {
 
 func (protoCodec) Unmarshal(data []byte, v any) error {
 	return decode(v, func(m proto.Message) error {
+		if countParts(data, m.ProtoReflect().Descriptor(), maxParts) < 0 {
+			return tooManyParts()
+		}
 		if proto.Unmarshal(data, m) != nil { // its error may quote what was sent
 			return event.Invalid("malformed_message", "read request: it is not this procedure's protobuf message")
 		}
 		return nil
 	})
+}
+
+// maxParts bounds the elements of lists and maps in one message. An empty one takes two bytes on its way and some
+// hundred in memory, so that limits on bytes do not bound what a message costs. The largest append has fewer.
+const maxParts = 500_000
+
+func tooManyParts() error {
+	return event.Invalid("oversized", "read request: it has more than %d parts", maxParts).Hint("split it")
+}
+
+// countParts takes the elements of lists and maps in a message off what is left; below 0: there are more. What is not
+// well-formed is left to who decodes it.
+func countParts(b []byte, md protoreflect.MessageDescriptor, left int) int {
+	for len(b) > 0 && left >= 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return left
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			return left
+		}
+		fd := md.Fields().ByNumber(number)
+		if fd != nil && (fd.IsList() || fd.IsMap()) {
+			left--
+		}
+		if fd != nil && fd.Message() != nil && kind == protowire.BytesType {
+			value, _ := protowire.ConsumeBytes(b)
+			left = countParts(value, fd.Message(), left)
+		}
+		b = b[n:]
+	}
+	return left
 }
 
 // jsonCodec is protobuf's JSON form, with names as in the sources. What it reads is checked by rewriter.

@@ -41,8 +41,9 @@ func parseJSON(data []byte, m proto.Message) error {
 
 // rewriter goes through a JSON text along the descriptor of a message and writes the same with data as text.
 type rewriter struct {
-	dec *jsontext.Decoder
-	out []byte
+	dec   *jsontext.Decoder
+	out   []byte
+	parts int // elements of lists and maps so far
 }
 
 // path is where in a request something stands.
@@ -178,6 +179,9 @@ func (w *rewriter) elements(open jsontext.Kind, fd protoreflect.FieldDescriptor,
 		}
 		if i > 0 {
 			w.out = append(w.out, ',')
+		}
+		if w.parts++; w.parts > maxParts {
+			return tooManyParts()
 		}
 		if open == '{' {
 			if err := w.value(); err != nil { // the key

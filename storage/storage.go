@@ -50,6 +50,7 @@ type Log interface {
 	// A page may hold fewer than q.Limit records and not be Done (an engine bounds how far one page looks), but it
 	// always looks at least one place further. From and To beyond the ends mean the ends; a range with nothing in it
 	// is an empty page, Done, with Scanned 0; a Limit below 1 is event.ErrInvalid. [storagetest.PageBounds]
+	// A page ends with the record by which its bodies become MaxPageBytes or more. [storagetest.PageBytes]
 	// It answers as of one head and holds nothing open after it returns. [storagetest.PageSnapshot]
 	Page(ctx context.Context, q Query) (Page, error)
 
@@ -238,6 +239,9 @@ type Query struct {
 	Backward bool           // from From down to To
 	Limit    int            // most records in the page, > 0
 }
+
+// MaxPageBytes bounds what a page holds of bodies, but for its last record. Whoever reads page by page holds about two.
+const MaxPageBytes = 8 << 20
 
 // Page is a bounded answer.
 type Page struct {

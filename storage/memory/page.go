@@ -61,17 +61,19 @@ func (s *Store) walk(q storage.Query, last int, at func(n uint64) *entry) storag
 		page.Done = true
 		return page
 	}
+	bodies := 0
 	for range maxLooked {
 		e := at(n)
 		page.Scanned = n
 		if matches(&q, e) {
 			page.Records = append(page.Records, cloneRecord(e.record))
+			bodies += len(e.record.Body)
 		}
 		if n == end {
 			page.Done = true
 			return page
 		}
-		if len(page.Records) == q.Limit {
+		if len(page.Records) == q.Limit || bodies >= storage.MaxPageBytes {
 			return page
 		}
 		if q.Backward {

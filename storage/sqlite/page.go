@@ -54,6 +54,7 @@ type pageBuilder struct {
 	ctx     context.Context // of the one call it serves
 	page    storage.Page
 	looked  int
+	bodies  int // bytes in the page
 	arena   []byte
 	point   *sqlite.Stmt // looks one row up
 }
@@ -117,7 +118,7 @@ func (b *pageBuilder) scan() error {
 var errEnough = errors.New("the page is full")
 
 func (b *pageBuilder) enough() error {
-	if len(b.page.Records) >= b.q.Limit || b.looked >= maxLooked {
+	if len(b.page.Records) >= b.q.Limit || b.looked >= maxLooked || b.bodies >= storage.MaxPageBytes {
 		return errEnough
 	}
 	if b.looked%256 == 0 {
@@ -297,6 +298,7 @@ func (b *pageBuilder) take(s *sqlite.Stmt) error {
 		return nil
 	}
 	b.page.Records = append(b.page.Records, r)
+	b.bodies += len(r.Body)
 	return nil
 }
 

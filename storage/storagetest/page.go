@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 
@@ -133,6 +134,48 @@ func PageByID(t *testing.T, open Open) {
 			same(t, "page of an unknown id", storage.Page{Done: true, Head: 5}, page)
 		}
 		e.Reopen(t)
+	}
+}
+
+// PageBytes holds that large events make short pages, which together are the log.
+func PageBytes(t *testing.T, open Open) {
+	s := open(t).Store
+	all := items(24)
+	for i := range all {
+		all[i].Draft.Data = fmt.Appendf(nil, `{"n":%d,"text":"%s"}`, i, strings.Repeat("x", 1<<20-64))
+	}
+	Append(t, s, all...)
+	stream := readAll(t, s, storage.Query{Limit: 1})[0].Stream
+	for _, q := range []storage.Query{
+		{}, {Backward: true}, {Stream: stream}, {Filter: event.Filter{{Types: []string{all[0].Draft.Type}}}},
+	} {
+		want := 0
+		for q.Limit = 1; ; q.Limit = 1000 {
+			page, err := s.Page(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bytes := 0
+			for i := range page.Records {
+				if bytes >= storage.MaxPageBytes {
+					t.Fatalf("record %d comes after %d bytes", i, bytes)
+				}
+				bytes += len(page.Records[i].Body)
+			}
+			if want += len(page.Records); page.Done {
+				break
+			}
+			if len(page.Records) == 0 {
+				t.Fatal("a page of large events is empty")
+			}
+			q.From = page.Scanned + 1
+			if q.Backward {
+				q.From = page.Scanned - 1
+			}
+		}
+		if q.Stream.IsZero() && len(q.Filter) == 0 && want != len(all) {
+			t.Errorf("%d events in all, want %d", want, len(all))
+		}
 	}
 }
 

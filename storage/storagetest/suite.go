@@ -91,6 +91,7 @@ func tests() []test {
 		{"PageStream", PageStream},
 		{"PageByID", PageByID},
 		{"PageBounds", PageBounds},
+		{"PageBytes", PageBytes},
 		{"PageSnapshot", PageSnapshot},
 		{"WaitWakes", WaitWakes},
 		{"WaitEnds", WaitEnds},
