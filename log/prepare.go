@@ -264,7 +264,7 @@ func (p *preparer) encode(e *entry, s *scratch) error {
 // prepareEach prepares independent requests over the cores. A request that is refused leaves nil and its outcome.
 func (p *preparer) prepareEach(requests []Request, outcomes []Outcome) []*prepared {
 	out := make([]*prepared, len(requests))
-	workers := max(1, min(runtime.GOMAXPROCS(0), len(requests)/parallelFrom))
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(requests)/16))
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {

@@ -70,9 +70,7 @@ func (s *Server) admitted(p procedure, next http.Handler) http.Handler {
 			o.store, o.token = c.Name, c.bearer.ID
 		}
 		if err != nil {
-			if errors.Is(err, event.ErrUnavailable) {
-				w.Header().Set("Retry-After", "1")
-			}
+			later(w, err)
 			o.code = s.refuse(w, r, err)
 			s.observe(o)
 			return
@@ -83,11 +81,7 @@ func (s *Server) admitted(p procedure, next http.Handler) http.Handler {
 		c.reply = reply{ResponseWriter: w, entered: !p.connect}
 		next.ServeHTTP(&c.reply, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 		if !c.reply.entered {
-			err := c.reply.refused()
-			if b, ok := r.Body.(*body); ok && b.full.Load() {
-				err = busy("busy")
-			}
-			c.code = s.refuse(w, r, err)
+			c.code = s.refuse(w, r, refusalOf(w, r, c.reply.refused()))
 		}
 		o.code, o.took = c.code, s.clock.Now().Sub(started)
 		s.observe(o)

@@ -176,5 +176,6 @@ func (s *Server) serveUnknown(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost && s.refusal.IsSupported(r) {
 		err.Sentinel = event.ErrUnsupported // what gRPC calls it
 	}
-	s.refuse(w, r, err)
+	code := s.refuse(w, r, err)
+	s.observe(observed{procedure: knownProcedure(r.URL.Path), code: code, remote: r.RemoteAddr})
 }

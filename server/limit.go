@@ -3,9 +3,8 @@ package server
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"sync"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -18,22 +17,47 @@ import (
 
 // guard bounds what callers cost.
 type guard struct {
-	limits Limits
-	bytes  atomic.Int64 // of messages that are being read or worked on
-	calls  atomic.Int64 // unary ones
-	paces  *lru.Cache[string, *rate.Limiter]
+	limits      Limits
+	bytes       quota // of messages that are being read, worked on or answered
+	calls       quota // unary ones whose message was read
+	open        quota // all calls
+	connections quota
+	paces       *lru.Cache[string, *rate.Limiter] // by store and token
 }
 
-// paced is how many tokens' paces are remembered. One that was forgotten begins with a full burst.
-const paced = 4096
+const (
+	beingRead = 8       // so many times Limits.Calls may be open: most of them wait for their callers
+	paced     = 4096    // tokens whose paces are remembered; one that was forgotten begins with a full burst
+	unpacking = 1032    // the most bytes that one byte of gzip becomes
+	framing   = 1 << 10 // bytes of a body that are not its message
+)
 
-func newGuard(l Limits) *guard {
-	paces, err := lru.New[string, *rate.Limiter](paced)
-	if err != nil { // only for a size below 1
-		panic(err)
+func newGuard(l Limits) (*guard, error) {
+	g := &guard{limits: l}
+	g.bytes.limit = int64(l.BufferBytes)
+	g.calls.limit = int64(l.Calls)
+	g.open.limit = int64(beingRead*l.Calls + l.Streams)
+	g.connections.limit = int64(l.Connections)
+	var err error
+	g.paces, err = lru.New[string, *rate.Limiter](paced)
+	return g, err
+}
+
+// quota bounds something that is taken and given back.
+type quota struct {
+	limit int64
+	used  atomic.Int64
+}
+
+func (q *quota) take(n int64) bool {
+	if q.used.Add(n) > q.limit {
+		q.used.Add(-n)
+		return false
 	}
-	return &guard{limits: l, paces: paces}
+	return true
 }
+
+func (q *quota) give(n int64) { q.used.Add(-n) }
 
 // pace refuses a caller whose token calls too often.
 func (g *guard) pace(c *caller, now time.Time) error {
@@ -52,7 +76,7 @@ func (g *guard) pace(c *caller, now time.Time) error {
 		return nil
 	}
 	e := event.Errorf(event.ErrUnavailable, "call: token %s calls more often than this server allows", c.bearer.ID)
-	e.Code = "too_many_calls"
+	e.Code = codeTooMany
 	return e.Hint("wait a moment, and send several appends in one call")
 }
 
@@ -74,138 +98,203 @@ func staysOpen(path string) bool {
 		path == lethev1connect.StoreServiceVerifyProcedure
 }
 
-// limited is a handler's call within the limits. Its message is counted from the first byte that is read until the
-// call is over, or for a call that stays open until it was read.
+// limited bounds how many calls are open, and what their requests take while they are read and worked on.
 func (s *Server) limited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		open, sends := staysOpen(r.URL.Path), r.Body != nil && r.Body != http.NoBody
-		b := &body{ReadCloser: r.Body, guard: s.guard, open: open, connection: http.NewResponseController(w),
-			answer: w.Header()}
-		defer b.release()
-		if sends {
-			// It is for calls that are turned away too: what they sent has to be taken from the connection. What is over
-			// no connection has no deadline, and needs none.
-			_ = b.connection.SetReadDeadline(event.SystemClock{}.Now().Add(s.limits.Body))
-		}
-		if !open {
-			defer s.guard.calls.Add(-1)
-			if s.guard.calls.Add(1) > int64(s.limits.Calls) {
-				s.turnAway(w, r, busy("too_many_calls"))
-				return
-			}
-		}
-		if !b.reserve(s.limits.expected(r)) {
-			s.turnAway(w, r, busy("busy"))
+		if !s.guard.open.take(1) {
+			s.turnAway(w, r, tooManyCalls("has open"))
 			return
 		}
-		if sends {
-			r.Body = b
+		defer s.guard.open.give(1)
+		b := s.body(w, r)
+		defer b.release()
+		if b.refused != nil {
+			s.turnAway(w, r, b.refused)
+			return
 		}
-		next.ServeHTTP(w, r)
+		r.Body = b
+		next.ServeHTTP(&answer{ResponseWriter: w, guard: s.guard, open: b.open}, r)
 	})
 }
 
 // turnAway answers a call before anybody looked at it.
 func (s *Server) turnAway(w http.ResponseWriter, r *http.Request, err error) {
-	w.Header().Set("Retry-After", "1")
+	later(w, err)
 	code := s.refuse(w, r, err)
 	s.observe(observed{procedure: knownProcedure(r.URL.Path), code: code, remote: r.RemoteAddr})
 }
 
-func busy(code string) error {
-	e := event.Errorf(event.ErrUnavailable, "call: the server has as many calls as it takes")
-	e.Code = code
-	return e.Hint("try again in a moment")
+// later tells when to come again who is refused for now.
+func later(w http.ResponseWriter, err error) {
+	if errors.Is(err, event.ErrUnavailable) {
+		w.Header().Set("Retry-After", "1")
+	}
 }
 
-// expected is what a message will take, as far as its headers tell: one that is packed may become as large as any.
-func (l *Limits) expected(r *http.Request) int {
-	for _, name := range []string{"Content-Encoding", "Grpc-Encoding", "Connect-Content-Encoding"} {
-		if packed := r.Header.Get(name); packed != "" && packed != "identity" {
-			return l.messageBytes(r.URL.Path)
-		}
-	}
-	if r.URL.RawQuery != "" { // the message of a GET
-		return len(r.URL.RawQuery)
-	}
-	return int(min(max(r.ContentLength, 0), int64(l.messageBytes(r.URL.Path))))
+func unavailable(code, message string) *event.Error {
+	return &event.Error{Sentinel: event.ErrUnavailable, Code: code, Message: message, Next: "try again in a moment"}
 }
 
-// body counts what is read of a message against what the server may hold.
+const (
+	codeTooMany = "too_many_calls"
+	codeBusy    = "busy"
+	codeSlow    = "slow_caller"
+)
+
+func tooManyCalls(verb string) error {
+	return unavailable(codeTooMany, "call: the server "+verb+" as many calls as it takes")
+}
+
+// body is the request of a call. What it takes counts against the budget from when it is read until the call is over.
+// When all of it is read, a unary call takes its place among those that are worked on: a caller that sends slowly holds
+// none.
 type body struct {
 	io.ReadCloser
-	guard      *guard
-	open       bool // the call stays open after its message was read
-	connection *http.ResponseController
-	answer     http.Header
-
-	read, reserved int
-	done           bool
-	full           atomic.Bool // there was no room for more
-	once           sync.Once
+	guard   *guard
+	most    int64 // of the message, unpacked
+	packed  bool
+	open    bool // the call stays open after its message was read
+	read    int64
+	held    int64  // of the budget
+	ended   bool   // was read
+	working bool   // has its place
+	whole   func() // all of it was read
+	refused error  // by a limit; the answer to the call
 }
 
-// errBusy ends the reading of a message for which there is no room.
-var errBusy = errors.New("no room for the message")
-
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.read += n; b.read > b.reserved && !b.reserve(b.read-b.reserved) {
-		b.full.Store(true)
-		b.answer.Set("Retry-After", "1")
-		return 0, errBusy
+func (s *Server) body(w http.ResponseWriter, r *http.Request) *body {
+	b := &body{
+		ReadCloser: r.Body, guard: s.guard, most: int64(s.limits.messageBytes(r.URL.Path)),
+		packed: packed(r), open: staysOpen(r.URL.Path), whole: func() {},
 	}
-	if err != nil && !b.done {
-		b.done = true
-		_ = b.connection.SetReadDeadline(time.Time{}) // it was for sending the message
-		if b.open {
-			b.release()
+	if r.ProtoMajor == 1 {
+		// Deadlines for reading are the connection's: when one passes, a call that is still worked on is taken for one
+		// whose caller is gone. And what the call before left for writing is no concern of this one.
+		connection := http.NewResponseController(w)
+		b.whole = func() { _ = connection.SetReadDeadline(time.Time{}) }
+		_ = connection.SetWriteDeadline(time.Time{})
+	}
+	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
+		b.ReadCloser = http.NoBody
+		b.take(len(r.URL.RawQuery)) // the message of a GET
+		b.end()
+	}
+	return b
+}
+
+// packed tells whether a message will be unpacked, in any of the protocols.
+func packed(r *http.Request) bool {
+	for _, name := range []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"} {
+		if how := r.Header.Get(name); how != "" && how != "identity" {
+			return true
 		}
+	}
+	return r.Method == http.MethodGet && r.URL.Query().Has("compression")
+}
+
+// Read refuses what goes beyond a limit; the refusal stays.
+func (b *body) Read(p []byte) (int, error) {
+	if b.refused != nil {
+		return 0, b.refused
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.take(n)
+	switch {
+	case err == io.EOF:
+		b.end()
+	case errors.Is(err, os.ErrDeadlineExceeded) && b.refused == nil:
+		b.refused = unavailable(codeSlow, "read request: it did not arrive within "+b.guard.limits.Body.String())
+	}
+	if b.refused != nil {
+		return 0, b.refused
 	}
 	return n, err
 }
 
-// reserve takes room for n more bytes, if there is any.
-func (b *body) reserve(n int) bool {
-	if b.guard.bytes.Add(int64(n)) > int64(b.guard.limits.BufferBytes) {
-		b.guard.bytes.Add(-int64(n))
-		return false
+// take counts n bytes, and with packed ones what they may become: more than most are not unpacked.
+func (b *body) take(n int) {
+	if b.read += int64(n); b.read > b.most+framing {
+		b.refused = event.Invalid("oversized", "read request: the message is larger than this server takes").
+			Hint("split it; data of one event is at most %d bytes", event.MaxDataBytes)
+		return
 	}
-	b.reserved += n
-	return true
+	need := b.read
+	if b.packed {
+		need += min(b.read*unpacking, b.most)
+	}
+	if !b.guard.bytes.take(need - b.held) {
+		b.refused = unavailable(codeBusy, "read request: the messages the server works on take all the room there is")
+		return
+	}
+	b.held = need
 }
 
-func (b *body) release() { b.once.Do(func() { b.guard.bytes.Add(-int64(b.reserved)) }) }
-
-// crowd is a listener that keeps no more than so many connections. One that is too many is closed at once: left in the
-// queue it would keep others waiting.
-type crowd struct {
-	net.Listener
-	most    int64
-	present atomic.Int64
-}
-
-func (c *crowd) Accept() (net.Conn, error) {
-	for {
-		conn, err := c.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if c.present.Add(1) <= c.most {
-			return &guest{Conn: conn, crowd: c}, nil
-		}
-		c.present.Add(-1)
-		_ = conn.Close()
+func (b *body) end() {
+	b.ended = true
+	b.whole()
+	if b.open || b.working || b.refused != nil {
+		return
+	}
+	if b.working = b.guard.calls.take(1); !b.working {
+		b.refused = tooManyCalls("works on")
 	}
 }
 
-type guest struct {
-	net.Conn
-	crowd *crowd
-	once  sync.Once
+func (b *body) release() {
+	b.guard.bytes.give(b.held)
+	if b.working {
+		b.guard.calls.give(1)
+	}
 }
 
-func (g *guest) Close() error {
-	g.once.Do(func() { g.crowd.present.Add(-1) })
-	return g.Conn.Close()
+// refusalOf is why a request was not read: what a limit said, where one did, else err.
+func refusalOf(w http.ResponseWriter, r *http.Request, err error) error {
+	if b, ok := r.Body.(*body); ok {
+		if b.refused != nil {
+			err = b.refused
+		}
+		if r.ProtoMajor == 1 && !b.ended { // what still comes would be taken for the next call
+			w.Header().Set("Connection", "close")
+		}
+	}
+	later(w, err)
+	return err
+}
+
+// answer bounds how long a unary call may take to be answered, and counts the bytes on the way. Subscriptions have a
+// deadline of their own for each piece (reply.within).
+type answer struct {
+	http.ResponseWriter
+	guard *guard
+	open  bool
+	timed bool
+}
+
+// Unwrap lets http.ResponseController find deadlines.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// Write sends a part of the answer: all of it must be taken within Limits.Body.
+func (a *answer) Write(p []byte) (int, error) {
+	if a.open {
+		return a.ResponseWriter.Write(p)
+	}
+	if !a.timed {
+		a.timed = true
+		expire(a.ResponseWriter, a.guard.limits.Body)
+	}
+	a.guard.bytes.used.Add(int64(len(p)))
+	defer a.guard.bytes.give(int64(len(p)))
+	return a.ResponseWriter.Write(p)
+}
+
+// FlushError sends what was written.
+func (a *answer) FlushError() error { return http.NewResponseController(a.ResponseWriter).Flush() }
+
+// Flush is FlushError for who does not ask.
+func (a *answer) Flush() { _ = a.FlushError() }
+
+// expire gives writing a deadline. Connections know no other clock than the machine's; what is over no connection has
+// no deadline, and needs none.
+func expire(w http.ResponseWriter, limit time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(event.SystemClock{}.Now().Add(limit))
 }

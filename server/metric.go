@@ -24,6 +24,8 @@ type meter struct {
 	appended *prometheus.CounterVec   // by store
 	streams  *prometheus.GaugeVec     // by store
 	cut      *prometheus.CounterVec   // by store, code
+	refused  *prometheus.CounterVec   // by reason
+	guests   prometheus.Gauge
 }
 
 func newMeter(s *Server) *meter {
@@ -42,20 +44,41 @@ func newMeter(s *Server) *meter {
 			Help: "Subscriptions that are open."}, []string{"store"}),
 		cut: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lethe_subscriptions_ended_total",
 			Help: "Subscriptions that are over, by the code they came to."}, []string{"store", "code"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lethe_refused_total",
+			Help: "What limits refused, by the limit."}, []string{"reason"}),
+		guests: prometheus.NewGauge(prometheus.GaugeOpts{Name: "lethe_connections_open", Help: "Connections."}),
 	}
-	m.registry.MustRegister(m.calls, m.seconds, m.appended, m.streams, m.cut, heads{s},
+	m.begin(s.tenants)
+	m.registry.MustRegister(m.calls, m.seconds, m.appended, m.streams, m.cut, m.refused, m.guests, heads{s},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lethe_message_bytes_held",
-			Help: "Bytes of messages that are being read or worked on."},
-			func() float64 { return float64(s.guard.bytes.Load()) }),
+			Help: "Bytes of messages that are being read, worked on or answered."},
+			func() float64 { return float64(s.guard.bytes.used.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lethe_calls_open",
-			Help: "Unary calls that are being worked on."},
-			func() float64 { return float64(s.guard.calls.Load()) }),
+			Help: "Calls that are not over, subscriptions among them."},
+			func() float64 { return float64(s.guard.open.used.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "lethe_build_info",
 			Help: "1, with the version of the program.", ConstLabels: prometheus.Labels{"version": s.options.Version}},
 			func() float64 { return 1 }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
+
+// begin shows series at 0 from the start: a rate over one that appears with its first event misses that event.
+func (m *meter) begin(stores map[string]*tenant) {
+	for name := range stores {
+		m.streams.WithLabelValues(name)
+		m.appended.WithLabelValues(name)
+		for _, code := range []string{"draining", "slow_subscriber", "token_expired", "token_revoked"} {
+			m.cut.WithLabelValues(name, code)
+		}
+	}
+	for _, code := range append(limitCodes(), codeConnections) {
+		m.refused.WithLabelValues(code)
+	}
+}
+
+// codeConnections is the reason why a connection is closed that has not said anything yet.
+const codeConnections = "too_many_connections"
 
 // heads asks each store for its head when it is scraped.
 type heads struct{ server *Server }

@@ -73,11 +73,17 @@ func New(tenants []Tenant, o Options) (*Server, error) {
 	if len(tenants) == 0 {
 		return nil, event.Invalid("no_store", "start server: it has no store").Hint("name at least one")
 	}
-	var err error
+	err := checkOrigins(o.Origins)
+	if err != nil {
+		return nil, err
+	}
 	if s.spans, err = tracing(&s.options); err != nil {
 		return nil, err
 	}
-	s.guard, s.meter = newGuard(s.limits), newMeter(s)
+	if s.guard, err = newGuard(s.limits); err != nil {
+		return nil, err
+	}
+	s.meter = newMeter(s)
 	s.refusal = connect.NewErrorWriter(s.speech()...)
 	s.mux = s.routes()
 	s.handler = s.shell(s.mux)
@@ -196,7 +202,11 @@ func streaming[Req, Res any, In message[Req], Out message[Res]](
 	call := func(ctx context.Context, req *incoming[Req, In], stream *connect.ServerStream[Res]) error {
 		c := callerOf(ctx)
 		send := func(m Out) error { return c.reply.within(s.limits.Stall, func() error { return stream.Send(m) }) }
-		return c.run(req.err, func() error { return method(c, ctx, &req.message, send) })
+		err := c.run(req.err, func() error { return method(c, ctx, &req.message, send) })
+		if c != nil {
+			expire(c.reply.ResponseWriter, s.limits.Stall) // for what connect writes at the end
+		}
+		return err
 	}
 	mux.Handle(name, s.admitted(p, connect.NewServerStreamHandlerSimple(name, call, options...)))
 }

@@ -5,159 +5,184 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lethe-es/lethe/event"
 )
 
 const (
-	headerBytes = 16 << 10         // of one call
-	idle        = 2 * time.Minute  // a connection without a call is closed then
-	pings       = 15 * time.Second // a peer that is silent for so long is asked whether it is there
-	flushEvery  = 30 * time.Second // notes when tokens were used
+	idleTime     = 2 * time.Minute  // a connection without calls is closed after it
+	pingTime     = 15 * time.Second // a connection that is silent for so long is asked whether it lives
+	headerBytes  = 16 << 10         // of one call
+	streamsOfOne = 250              // calls at once in one HTTP/2 connection
+	flushTime    = 30 * time.Second // when tokens were last used is written so often
 )
 
-// Serve answers calls that come over listener until ctx ends. Then /readyz says so, subscriptions are ended with an
-// error from which they resume, and open calls are finished, for Limits.Drain at most. nil: it ended in this way.
-func (s *Server) Serve(ctx context.Context, listener net.Listener, t *tls.Config) error {
-	h := s.http()
-	h.TLSConfig = t
-	guests := &crowd{Listener: listener, most: int64(s.limits.Connections)}
-	ended := make(chan error, 1)
-	go func() {
-		if t != nil {
-			ended <- h.ServeTLS(guests, "", "")
-			return
-		}
-		ended <- h.Serve(guests)
-	}()
-	s.logger.Info("serving", "address", listener.Addr().String(), "tls", t != nil, "tokens", !s.options.NoTokens)
-	if err := s.attend(ctx, ended); err != nil {
-		return fmt.Errorf("serve: %w", err)
+// Serve answers calls that come in at l until ctx ends, over TLS if secure is not nil. It speaks HTTP/1.1 and HTTP/2 on
+// one port, HTTP/2 without TLS for who knows that it does. Then it drains: it takes no new connections, /readyz fails,
+// subscriptions end with event.ErrUnavailable, code draining, other calls have Limits.Drain to finish, and Serve
+// returns nil. It closes l. A server drains once: after that it is not served again.
+func (s *Server) Serve(ctx context.Context, l net.Listener, secure *tls.Config) error {
+	calls, endCalls := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer endCalls(nil)
+	h, open := s.http(calls)
+	h.TLSConfig = secure
+	failed := make(chan error, 1)
+	go func() { failed <- s.accept(h, l) }()
+	flushed := s.keepFlushing()
+	s.logger.Info("serving", "address", l.Addr().String(), "tls", secure != nil, "tokens", !s.options.NoTokens,
+		"stores", len(s.tenants))
+	var err error
+	select {
+	case err = <-failed: // the listener broke
+	case <-ctx.Done():
 	}
 	s.end()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.Drain)
-	defer cancel()
-	err := h.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		s.logger.Warn("calls were cut: they took longer than the time to drain", "limit", s.limits.Drain)
-		err = h.Close()
+	s.drain(h, open, endCalls)
+	flushed()
+	if flush := s.flush(context.WithoutCancel(ctx)); flush != nil {
+		s.logger.Error("note use of tokens", "code", event.Code(flush))
 	}
-	<-ended
-	err = errors.Join(err, s.flush(context.WithoutCancel(ctx)))
-	s.logger.Info("ended")
-	return err
+	s.logger.Info("stopped", "address", l.Addr().String())
+	if err != nil {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return nil
 }
 
-// attend notes uses of tokens until ctx ends, or serving fails, which is its error.
-func (s *Server) attend(ctx context.Context, ended <-chan error) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-ended:
-			return err
-		case <-s.clock.After(flushEvery):
-			if err := s.flush(ctx); err != nil && ctx.Err() == nil {
-				s.logger.Warn("uses of tokens were not stored; they are tried again", "error", err.Error())
+func (s *Server) http(calls context.Context) (*http.Server, *lobby) {
+	open := new(lobby)
+	h := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			open.enter()
+			defer open.leave()
+			s.handler.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: s.limits.Header,
+		ReadTimeout:       s.limits.Header + s.limits.Body, // calls whose request was read end it: see body
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    headerBytes,
+		Protocols:         new(http.Protocols),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: streamsOfOne, SendPingTimeout: pingTime, PingTimeout: pingTime,
+			WriteByteTimeout: s.limits.Body,
+		},
+		BaseContext: func(net.Listener) context.Context { return calls },
+		ErrorLog:    slog.NewLogLogger(connectionLog{s.logger.Handler()}, slog.LevelDebug),
+	}
+	h.Protocols.SetHTTP1(true)
+	h.Protocols.SetHTTP2(true)
+	h.Protocols.SetUnencryptedHTTP2(true)
+	return h, open
+}
+
+func (s *Server) accept(h *http.Server, l net.Listener) error {
+	door := &door{Listener: l, server: s}
+	serve := h.Serve
+	if h.TLSConfig != nil {
+		serve = func(l net.Listener) error { return h.ServeTLS(l, "", "") }
+	}
+	if err := serve(door); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// drain lets open calls finish, and ends those that take too long. When it returns nothing uses the stores any more,
+// unless a store does not notice that a call has ended.
+func (s *Server) drain(h *http.Server, open *lobby, endCalls context.CancelCauseFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.limits.Drain)
+	defer cancel()
+	if h.Shutdown(ctx) != nil {
+		s.logger.Warn("open calls are cut", "after", s.limits.Drain.String())
+	}
+	endCalls(draining())
+	_ = h.Close()
+	select {
+	case <-open.wait():
+	case <-s.clock.After(s.limits.Drain):
+		s.logger.Error("a store still works on calls that were cut")
+	}
+}
+
+// keepFlushing writes when tokens were last used, from time to time, until it is told to stop.
+func (s *Server) keepFlushing() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.clock.After(flushTime):
+			}
+			if err := s.flush(ctx); err != nil {
+				s.logger.Error("note use of tokens", "code", event.Code(err))
 			}
 		}
+	})
+	return func() {
+		cancel()
+		running.Wait()
 	}
 }
 
-// http is the server's HTTP/1.1 and HTTP/2, with TLS or without.
-func (s *Server) http() *http.Server {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
-		Handler: s.handler, Protocols: protocols, ReadHeaderTimeout: s.limits.Header, IdleTimeout: idle,
-		MaxHeaderBytes: headerBytes,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: 250, SendPingTimeout: pings, PingTimeout: pings, WriteByteTimeout: s.limits.Stall,
-		},
-		ErrorLog: log.New(discreet{s.logger}, "", 0),
-	}
+// door closes connections beyond the limit at once: one that waited in the queue would look like a server that hangs.
+type door struct {
+	net.Listener
+	server *Server
 }
 
-// discreet logs what net/http says of connections, without what it quotes: that is what a caller sent.
-type discreet struct{ logger *slog.Logger }
-
-// Write logs one message. A panic is shown without its value, which may hold what a user stored.
-func (d discreet) Write(b []byte) (int, error) {
-	text, stack, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
-	if strings.Contains(text, ": panic serving ") {
-		d.logger.Error("handler panicked", "stack", stack)
-		return len(b), nil
-	}
-	text, _, _ = strings.Cut(text, `"`)
-	d.logger.Debug("connection failed", "error", text)
-	return len(b), nil
-}
-
-// Transport calls the handlers in this process, without a network. Close ends it.
-func (s *Server) Transport() http.RoundTripper {
-	p := &pipes{dialled: make(chan net.Conn), closed: s.ending}
-	h := s.http()
-	go func() {
-		_ = h.Serve(p) // it ends with the server
-		ctx, cancel := context.WithTimeout(context.Background(), s.limits.Drain)
-		defer cancel()
-		if h.Shutdown(ctx) != nil {
-			_ = h.Close()
+// Accept waits for a connection that may stay.
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		c, err := d.Listener.Accept()
+		if err != nil {
+			return nil, err
 		}
-	}()
-	return &http.Transport{
-		DialContext: p.dial, MaxIdleConns: pipesKept, MaxIdleConnsPerHost: pipesKept, DisableCompression: true,
+		if d.server.guard.connections.take(1) {
+			d.server.meter.guests.Inc()
+			return &guest{Conn: c, leave: sync.OnceFunc(func() {
+				d.server.guard.connections.give(1)
+				d.server.meter.guests.Dec()
+			})}, nil
+		}
+		d.server.meter.refused.WithLabelValues(codeConnections).Inc()
+		_ = c.Close()
 	}
 }
 
-// Close ends what Transport serves, and notes uses of tokens. The stores stay open. A server that serves is ended by
-// its context instead.
-func (s *Server) Close() error {
-	s.end()
-	return s.flush(context.Background())
+// guest is a connection that is counted.
+type guest struct {
+	net.Conn
+	leave func()
 }
 
-const pipesKept = 64
-
-// pipes is a listener to which only this process can connect.
-type pipes struct {
-	dialled chan net.Conn
-	closed  <-chan struct{}
+// Close gives the place back.
+func (g *guest) Close() error {
+	defer g.leave()
+	return g.Conn.Close()
 }
 
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case p.dialled <- there:
-		return here, nil
-	case <-p.closed:
-		return nil, event.Errorf(event.ErrUnavailable, "call: the server is closed")
-	case <-ctx.Done():
-		return nil, ctx.Err()
+// connectionLog passes on what net/http says of connections, without what strangers sent over them.
+type connectionLog struct{ slog.Handler }
+
+// Handle keeps the kind of what happened.
+func (l connectionLog) Handle(ctx context.Context, r slog.Record) error {
+	level, text := slog.LevelDebug, "connection failed"
+	switch {
+	case strings.HasPrefix(r.Message, "http: Accept error"):
+		level, text = slog.LevelWarn, "accept connection: the machine refuses; trying again"
+	case strings.HasPrefix(r.Message, "http: TLS handshake error"):
+		text = "TLS handshake failed"
 	}
-}
-
-// Accept waits for the next connection.
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.dialled:
-		return conn, nil
-	case <-p.closed:
-		return nil, io.EOF
+	if !l.Enabled(ctx, level) {
+		return nil
 	}
+	return l.Handler.Handle(ctx, slog.NewRecord(r.Time, level, text, 0))
 }
-
-// Close does nothing: the pipes end with their server.
-func (*pipes) Close() error { return nil }
-
-// Addr names nothing.
-func (*pipes) Addr() net.Addr { return &net.UnixAddr{Name: "in process", Net: "pipe"} }
