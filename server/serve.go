@@ -163,6 +163,14 @@ type guest struct {
 	leave func()
 }
 
+// CloseWrite lets net/http end a connection so that its peer still gets the last answer.
+func (g *guest) CloseWrite() error {
+	if half, ok := g.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 // Close gives the place back.
 func (g *guest) Close() error {
 	defer g.leave()

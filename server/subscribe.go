@@ -193,8 +193,8 @@ func (s *subscription) run(ctx context.Context, batches <-chan handed) (err erro
 		case h := <-batches:
 			err = s.take(h)
 		case <-s.heartbeat:
-			err = s.send(s.seen)
 			s.rest()
+			err = s.send(s.seen)
 		case <-s.revoked:
 			err = s.ended("token_revoked")
 		case <-s.expiry:
@@ -208,7 +208,8 @@ func (s *subscription) run(ctx context.Context, batches <-chan handed) (err erro
 	return err
 }
 
-// rest begins the time in which nothing needs to be sent.
+// rest begins the time in which nothing needs to be sent. It is called before something is, so that who has received it
+// knows that the time runs.
 func (s *subscription) rest() {
 	s.heartbeat, s.hurried = s.server.clock.After(s.server.limits.Heartbeat), false
 }
@@ -230,10 +231,10 @@ func (s *subscription) take(h handed) error {
 	}
 	s.seen = lethe.Batch{Cursor: h.batch.Cursor, Live: h.batch.Live}
 	if len(h.batch.Events) > 0 || h.batch.Live && !s.caughtUp {
+		s.rest()
 		if err := s.send(h.batch); err != nil {
 			return err
 		}
-		s.rest()
 	} else {
 		s.hurry()
 	}
