@@ -12,7 +12,7 @@ import (
 )
 
 // lanes is how many calls of single appends are under way at once. What arrives while all are travels together.
-const lanes = 1
+const lanes = 2
 
 // gatherer lets the appends of many goroutines share calls: a message costs more than an append. Who finds a lane free
 // sends at once and alone; others are sent by the lane's own goroutine, each with its own outcome and context.
