@@ -107,13 +107,16 @@ func (s *Server) atHome(next http.Handler) http.Handler {
 	})
 }
 
-// ownName tells whether a Host is this machine for itself. Within the process it is called local.
+// ownProcess is the Host of calls within this process. It is no name that a page could have.
+const ownProcess = "local"
+
+// ownName tells whether a Host is this machine, or this process, for itself.
 func ownName(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
 	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || host == "local" || err == nil && address.IsLoopback()
+	return host == "localhost" || host == ownProcess || err == nil && address.IsLoopback()
 }
 
 func say(w http.ResponseWriter, status int, word string) {

@@ -10,7 +10,7 @@ import (
 	"github.com/lethe-es/lethe/event"
 )
 
-// Transport calls the handlers in this process, without a network. Close ends it.
+// Transport calls the handlers in this process, without a network, whatever host a request names. Close ends it.
 func (s *Server) Transport() http.RoundTripper {
 	p := &pipes{dialled: make(chan net.Conn), closed: s.ending}
 	calls, endCalls := context.WithCancelCause(context.Background())
@@ -19,9 +19,19 @@ func (s *Server) Transport() http.RoundTripper {
 		_ = h.Serve(p) // it ends with the server
 		s.drain(h, open, endCalls)
 	}()
-	return &http.Transport{
+	return inside{&http.Transport{
 		DialContext: p.dial, MaxIdleConns: pipesKept, MaxIdleConnsPerHost: pipesKept, DisableCompression: true,
-	}
+	}}
+}
+
+// inside carries calls under the name that stands for this process.
+type inside struct{ *http.Transport }
+
+// RoundTrip makes one call.
+func (t inside) RoundTrip(r *http.Request) (*http.Response, error) {
+	call := *r
+	call.Host = ownProcess
+	return t.Transport.RoundTrip(&call)
 }
 
 // Close ends what Transport serves, and notes uses of tokens. The stores stay open. A server that serves is ended by
