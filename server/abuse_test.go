@@ -3,6 +3,7 @@ package server_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -79,6 +80,24 @@ func TestOriginsAreNamed(t *testing.T) {
 			server.Options{Origins: []string{"https://console.example.org", origin}})
 		if event.Code(err) != "malformed_origin" || origin != "" && !strings.Contains(err.Error(), origin) {
 			t.Errorf("origin %q: %v", origin, err)
+		}
+	}
+}
+
+// TestManyParts: a message of very many empty parts is small on its way and would be large in memory.
+func TestManyParts(t *testing.T) {
+	const path = "/lethe.v1.LogService/AppendEach"
+	w := newWorld(t, server.Options{NoTokens: true}, memory.Options{})
+	json := `{"requests":[` + strings.Repeat("{},", 600_000) + `{}]}`
+	packed := strings.Repeat("\x0a\x00", 600_000)
+	for kind, body := range map[string]string{"application/json": json, "application/proto": packed} {
+		r := httptest.NewRequest(http.MethodPost, "http://localhost"+path, strings.NewReader(body))
+		r.Header.Set("Content-Type", kind)
+		r.Header.Set("Lethe-Store", "loans")
+		answer := httptest.NewRecorder()
+		w.server.Handler().ServeHTTP(answer, r)
+		if m := told(t, answer.Body.Bytes()); m.GetCode() != "oversized" {
+			t.Errorf("%s: %v", kind, m)
 		}
 	}
 }

@@ -75,9 +75,6 @@ func (s *Server) admitted(p procedure, next http.Handler) http.Handler {
 			s.observe(o)
 			return
 		}
-		if r.Method == http.MethodGet {
-			w.Header().Set("Cache-Control", "no-store") // what a token opened is not for a cache between
-		}
 		c.reply = reply{ResponseWriter: w, entered: !p.connect}
 		next.ServeHTTP(&c.reply, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 		if !c.reply.entered {

@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -159,6 +161,33 @@ func FuzzRequestJSON(f *testing.F) {
 		for _, field := range []string{"data", "correlation", "occurred_at", "id", "schema", "causation", "traceparent"} {
 			for _, value := range []string{string(quoted), "[" + string(quoted) + "]", `{"x":` + string(quoted) + `,"x":1}`} {
 				check(t, `{"writes":[{"stream":"a/1","events":[{"type":"T","`+field+`":`+value+`}]}]}`, true)
+			}
+		}
+	})
+}
+
+// FuzzRequestBinary sends any bytes as protobuf's binary form. No answer is a failure of the server.
+func FuzzRequestBinary(f *testing.F) {
+	for _, seed := range []string{
+		"", "\x0a\x00", "\x0a\x05\x0a\x03a/1", "\xff\xff\xff\xff", "\x0a\xff\x01", "\x12\x02\x0a\x00",
+	} {
+		f.Add([]byte(seed))
+	}
+	w := newWorld(f, server.Options{NoTokens: true}, memory.Options{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, path := range []string{appendPath, "/lethe.v1.LogService/AppendEach", "/lethe.v1.LogService/Query"} {
+			r := httptest.NewRequest(http.MethodPost, "http://localhost"+path, bytes.NewReader(body))
+			r.Header.Set("Content-Type", "application/proto")
+			for name, value := range w.loansHeader() {
+				r.Header.Set(name, value)
+			}
+			answer := httptest.NewRecorder()
+			w.server.Handler().ServeHTTP(answer, r)
+			if answer.Code == http.StatusOK {
+				continue
+			}
+			if m := told(t, answer.Body.Bytes()); m.GetKind() == "internal" || m.GetCode() == "" || answer.Code >= 500 {
+				t.Errorf("%s %x: %d %v", path, body, answer.Code, m)
 			}
 		}
 	})

@@ -107,15 +107,6 @@ func (f *feed) parse(query, lastEventID string) error {
 	return err
 }
 
-func unknownParameter(name string) error {
-	if len(name) > maxName {
-		name = "of " + strconv.Itoa(len(name)) + " bytes"
-	}
-	return event.Invalid("unknown_field", "read events: parameter %q is not known, or malformed", name).
-		Hint("known are type, kind, stream, relation=[role=]kind/id, correlation, causation, metadata=key=value, after, " +
-			"limit and follow=false")
-}
-
 // narrows tells whether anything is asked for: a filter of one empty alternative means every event as well, but costs
 // the engine a comparison.
 func narrows(m *event.Match) bool {

@@ -75,15 +75,6 @@ func ParseEvent(m *lethev1.Event) (e event.Event, err error) {
 	return e, nil
 }
 
-// Events are the messages of events.
-func Events(events []event.Event) []*lethev1.Event {
-	list := make([]*lethev1.Event, len(events))
-	for i := range events {
-		list[i] = Event(&events[i])
-	}
-	return list
-}
-
 // ParseEvents reads events.
 func ParseEvents(messages []*lethev1.Event) ([]event.Event, error) {
 	events := make([]event.Event, len(messages))
