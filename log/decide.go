@@ -71,7 +71,11 @@ type answer struct {
 // result or error.
 func decide(requests []*prepared, a answer, t *tree, now int64) (storage.Batch, error) {
 	head, found := a.head, a.found
-	if t.rollback(); t.size() != uint64(head.Position) {
+	t.rollback()
+	if err := t.follow(found.Leaves, head.Frontier); err != nil {
+		return storage.Batch{}, err
+	}
+	if t.size() != uint64(head.Position) {
 		return storage.Batch{}, errStale
 	}
 	d := &decision{
@@ -162,6 +166,9 @@ func (d *decision) repeated(r *prepared) bool {
 }
 
 func (d *decision) check(r *prepared, hit event.Position) error {
+	if err := d.head.Life.Check("append to " + r.writes[0].Stream.String()); err != nil {
+		return err
+	}
 	for i := range r.writes {
 		w := &r.writes[i]
 		state := d.streams[w.Stream]

@@ -36,7 +36,9 @@ type Log struct {
 	sequencer *sequencer
 }
 
-// Open opens the log that store keeps, and finishes truncations that were interrupted.
+// Open opens the log that store keeps, and finishes truncations that were interrupted. A store that is an incomplete
+// copy (storage.Filling) is event.ErrUnavailable with code incomplete_copy. One that moved can be read; appends to it
+// are event.ErrClosed with code moved, but for those that it holds already.
 func Open(ctx context.Context, store storage.Store, o Options) (*Log, error) {
 	if o.Clock == nil {
 		o.Clock = event.SystemClock{}
@@ -51,10 +53,15 @@ func Open(ctx context.Context, store storage.Store, o Options) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
+	if head.Life.State == storage.Filling {
+		return nil, head.Life.Check("open log")
+	}
 	l := &Log{
 		store: store, clock: o.Clock, identity: head.Identity,
-		preparer:  newPreparer(head.Identity, o.Clock, o.Rand),
-		sequencer: &sequencer{store: store, clock: o.Clock, maxBatch: o.Batch, tree: new(tree)},
+		preparer: newPreparer(head.Identity, o.Clock, o.Rand),
+		sequencer: &sequencer{
+			store: store, identity: head.Identity, clock: o.Clock, maxBatch: o.Batch, tree: new(tree),
+		},
 	}
 	if err := l.sequencer.tree.load(ctx, store); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)

@@ -18,6 +18,7 @@ import (
 // hand-over; what arrives meanwhile is committed by a goroutine of the sequencer's own.
 type sequencer struct {
 	store    storage.Log
+	identity storage.Identity // as the log was opened
 	clock    event.Clock
 	maxBatch int // events in one commit
 	tree     *tree
@@ -190,8 +191,12 @@ func (q *sequencer) makeDurable(batch []*prepared) error {
 
 func (q *sequencer) tryCommit(batch []*prepared, again bool) error {
 	p := probe(batch, again)
+	p.Leaves = event.Position(q.tree.size()) + 1
 	_, err := q.store.Commit(context.Background(), p,
 		func(head storage.Head, found storage.Found) (storage.Batch, error) {
+			if err := stillOurs(q.identity, &head); err != nil {
+				return storage.Batch{}, err
+			}
 			return decide(batch, answer{p, head, found}, q.tree, event.Micros(q.clock.Now()))
 		})
 	if err == nil {

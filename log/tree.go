@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -57,6 +58,24 @@ func (t *tree) commit() {
 
 func (t *tree) rollback() {
 	t.next, t.leaves = t.durable, t.leaves[:0]
+}
+
+// follow takes over the leaves that others appended, of which the head knows the right edge.
+func (t *tree) follow(leaves []ledger.Hash, frontier []byte) error {
+	if len(leaves) == 0 {
+		return nil
+	}
+	for _, leaf := range leaves {
+		t.durable.Append(leaf)
+	}
+	t.tiler, _ = t.tiler.Append(leaves) // the tiles that became full are stored with the events
+	t.rollback()
+	edge, err := t.durable.MarshalBinary()
+	if err != nil || !bytes.Equal(edge, frontier) {
+		return event.Errorf(event.ErrCorrupt, "follow the log: the leaves up to %d do not give the head's tree", t.size()).
+			Hint("run lethe doctor --full")
+	}
+	return nil
 }
 
 // load brings the tree to the head of the store, and checks that rows, tiles and head agree.

@@ -49,14 +49,34 @@ func (r *Report) add(p event.Position, cause string) {
 // What does not fit is in the report; an error says that the log could not be read to its end, and the report holds
 // what was found before. An error at a damaged row is event.ErrCorrupt.
 func Verify(ctx context.Context, store storage.Log, progress func(done, head event.Position)) (Report, error) {
-	head, err := store.Head(ctx)
+	return NewVerifier(store).Run(ctx, progress)
+}
+
+// Verifier is Verify for a log that grows: each Run goes on after the last event of the one before it.
+type Verifier struct {
+	store   storage.Log
+	head    storage.Head
+	scratch scratch
+	buf     []byte
+
+	frontier ledger.Frontier
+	tiler    ledger.Tiler
+	report   Report
+}
+
+// NewVerifier makes one that begins at the first event.
+func NewVerifier(store storage.Log) *Verifier { return &Verifier{store: store} }
+
+// Run verifies what the log has had since the last Run, and reports on all of it, as Verify does.
+func (v *Verifier) Run(ctx context.Context, progress func(done, head event.Position)) (Report, error) {
+	head, err := v.store.Head(ctx)
 	if err != nil {
-		return Report{}, fmt.Errorf("verify log: %w", err)
+		return v.report, fmt.Errorf("verify log: %w", err)
 	}
-	v := verifier{store: store, head: head}
+	v.head = head
 	limit := fullPage
-	for from := event.Position(1); from <= head.Position; {
-		page, err := store.Page(ctx, storage.Query{From: uint64(from), To: uint64(head.Position), Limit: limit})
+	for from := event.Position(v.frontier.Size) + 1; from <= head.Position; {
+		page, err := v.store.Page(ctx, storage.Query{From: uint64(from), To: uint64(head.Position), Limit: limit})
 		switch {
 		case errors.Is(err, event.ErrCorrupt) && limit > 1:
 			limit = 1 // go on row by row, to name the damaged one
@@ -83,18 +103,7 @@ func (l *Log) Verify(ctx context.Context, progress func(done, head event.Positio
 	return Verify(ctx, l.store, progress)
 }
 
-type verifier struct {
-	store   storage.Log
-	head    storage.Head
-	scratch scratch
-	buf     []byte
-
-	frontier ledger.Frontier
-	tiler    ledger.Tiler
-	report   Report
-}
-
-func (v *verifier) page(ctx context.Context, records []storage.Record) error {
+func (v *Verifier) page(ctx context.Context, records []storage.Record) error {
 	leaves := make([]ledger.Hash, len(records))
 	for i := range records {
 		r := &records[i]
@@ -111,7 +120,7 @@ func (v *verifier) page(ctx context.Context, records []storage.Record) error {
 }
 
 // record compares the leaf of one row with the leaf its content gives.
-func (v *verifier) record(r *storage.Record) {
+func (v *Verifier) record(r *storage.Record) {
 	v.report.Events++
 	if r.Body == nil {
 		v.report.Pruned++
@@ -126,7 +135,7 @@ func (v *verifier) record(r *storage.Record) {
 	}
 }
 
-func (v *verifier) leaf(r *storage.Record) (leaf ledger.Hash, cause string) {
+func (v *Verifier) leaf(r *storage.Record) (leaf ledger.Hash, cause string) {
 	e, err := r.Event()
 	if err != nil {
 		return leaf, "its body cannot be read: " + event.Code(err)
@@ -149,7 +158,7 @@ func (v *verifier) leaf(r *storage.Record) (leaf ledger.Hash, cause string) {
 }
 
 // incarnation is the life of the store in which position p was appended.
-func (v *verifier) incarnation(p event.Position) uint64 {
+func (v *Verifier) incarnation(p event.Position) uint64 {
 	life := v.head.Incarnation
 	for _, fork := range v.head.Lineage {
 		if fork.First <= p {
@@ -159,7 +168,7 @@ func (v *verifier) incarnation(p event.Position) uint64 {
 	return uint64(life)
 }
 
-func (v *verifier) tiles(ctx context.Context, full []ledger.Tile) error {
+func (v *Verifier) tiles(ctx context.Context, full []ledger.Tile) error {
 	for i := range full {
 		v.report.Tiles++
 		first := event.Position(full[i].ID.N<<(8*(full[i].ID.Level+1)) + 1)
@@ -177,7 +186,7 @@ func (v *verifier) tiles(ctx context.Context, full []ledger.Tile) error {
 	return nil
 }
 
-func (v *verifier) finish() {
+func (v *Verifier) finish() {
 	v.report.Root = v.frontier.Root()
 	edge, err := v.frontier.MarshalBinary()
 	empty := v.frontier.Size == 0 && len(v.head.Frontier) == 0

@@ -29,13 +29,18 @@ type Log interface {
 	// Every field of a record comes back as it went in, but for Terms. [storagetest.CommitKeepsRecords]
 	// Positions follow the head without a gap, whatever failed before. [storagetest.CommitGapless]
 	// Commits of many goroutines happen one after the other. [storagetest.CommitConcurrent]
-	// The probe is answered index by index. [storagetest.ProbeAnswered] A condition is hit exactly if an event
-	// after its position matches by event.Filter.Matches. [storagetest.ConditionExact] A filter that cannot be
+	// The probe is answered index by index. [storagetest.ProbeAnswered] The leaves asked for are all there are up to
+	// the head, in order; none, if they are more than MaxLeaves. [storagetest.ProbeLeaves] A condition is hit exactly
+	// if an event after its position matches by event.Filter.Matches. [storagetest.ConditionExact] A filter that cannot be
 	// planned (Terms.Plan) is that error, and decide is not called. [storagetest.NotIndexed]
 	// An error of decide leaves everything as it was and is returned as it is. [storagetest.CommitRefused]
 	// ErrRefused, and nothing changes: positions that do not continue the head; versions that do not continue their
 	// stream; a zero id, an id that is in the log, or twice in the batch; a record in a stream that is closed before
-	// the batch; a tile that is stored. [storagetest.CommitChecked]
+	// the batch; a tile that is stored. [storagetest.CommitChecked] So are records on a log that is sealed (Life.Sealed);
+	// streams may still be set there, and records rewritten. [storagetest.MovedRefuses]
+	// Life, where a batch sets it, is set with the batch, also if it is all there is in it. [storagetest.LifeKept] Who
+	// sees a sealed log sees all it will ever hold: checkpoints and tokens neither change afterwards, nor is what was
+	// acknowledged before missing. [storagetest.MovedIsFinal]
 	// event.ErrUnknown: it may or may not be durable; ask again with the same ids. event.ErrFailed: the engine
 	// stopped for good. event.ErrFull: no room; nothing changed and a later Commit may succeed.
 	Commit(ctx context.Context, p Probe, decide func(Head, Found) (Batch, error)) (Head, error)
@@ -85,7 +90,8 @@ type Cursors interface {
 	// Checkpoint is the last stored one; the zero Checkpoint if there is none. [storagetest.CheckpointZero]
 	Checkpoint(ctx context.Context, follower string) (Checkpoint, error)
 	// Advance stores to if from is still what is stored (compare-and-set on Revision), durably, and returns it with
-	// its new Revision; otherwise event.ErrConflict and nothing changes. [storagetest.CheckpointCAS]
+	// its new Revision; otherwise event.ErrConflict and nothing changes. [storagetest.CheckpointCAS] On a log that is
+	// not Live it is Life.Check's error, and nothing changes. [storagetest.MovedRefuses] [storagetest.AdoptTakesOver]
 	Advance(ctx context.Context, follower string, from, to Checkpoint) (Checkpoint, error)
 	// Checkpoints lists all, by follower name. [storagetest.CheckpointsListed]
 	Checkpoints(ctx context.Context) ([]NamedCheckpoint, error)
@@ -105,6 +111,7 @@ type Store interface {
 	Cursors
 	Tokens
 	Sizer
+	Heir
 	// Close ends every other call, now and later; closing twice is fine. [storagetest.CloseEnds]
 	Close() error
 }
@@ -131,6 +138,7 @@ type Head struct {
 	System   event.Position // of the last system event
 	Fence    uint64
 	Frontier []byte // right edge of the Merkle tree, as ledger encodes it; nil: empty
+	Life     Life
 }
 
 // Probe is what must be known to decide a batch.
@@ -138,13 +146,18 @@ type Probe struct {
 	IDs        []event.ID
 	Streams    []event.StreamID
 	Conditions []event.Condition
+	Leaves     event.Position // leaves from here to the head are wanted, which others appended; 0: none
 }
+
+// MaxLeaves bounds how many leaves answer a probe: 2 MiB of them.
+const MaxLeaves = 65_536
 
 // Found answers a Probe, index by index.
 type Found struct {
 	IDs     []Existing
 	Streams []StreamState
 	Hits    []event.Position // of some event that fails the condition; 0: none
+	Leaves  [][32]byte       // from Probe.Leaves on
 }
 
 // Existing is an event already in the log; zero Position: there is none.
@@ -172,6 +185,7 @@ type Batch struct {
 	Frontier []byte         // of the tree with Records' leaves; nil: unchanged
 	Tiles    []Tile         // tiles that became full
 	System   event.Position // of the last system event in Records; 0: unchanged
+	Life     *Life          // nil: unchanged
 }
 
 // Record is an event as it is stored. Commitments and Boxes with nothing in them are nil on the way out.

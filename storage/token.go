@@ -3,7 +3,8 @@ package storage
 import "context"
 
 // Tokens keeps the access tokens of a store. What is added or revoked is so for every later call, also after the
-// store is opened again. An engine neither mints tokens nor judges them: package token does.
+// store is opened again. An engine neither mints tokens nor judges them: package token does. In a store that is not
+// Live every change is Life.Check's error, and nothing changes. [storagetest.MovedRefuses] [storagetest.AdoptTakesOver]
 type Tokens interface {
 	// Token is the token with an id: as it was added, and what was noted of it since. event.ErrNotFound if there is
 	// none. [storagetest.TokenKept]

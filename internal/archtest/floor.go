@@ -12,7 +12,8 @@ func floorRules() []Rule {
 		{"floor/up", "move the shared part down, or pass it in as a value or a small interface", checkUp},
 		{"floor/driver", "take the seam's interface; only internal/cli, bench, lethetest, examples and tests " +
 			"pick drivers", checkDriver},
-		{"floor/reach", "let a driver import its seam, floor 0 and a vendor's library only", checkReach},
+		{"floor/reach", "let a driver import its seam, what the seam's drivers share, floor 0 and a vendor's library only",
+			checkReach},
 		{"floor/suite", "import suites from tests only", checkSuite},
 		{"floor/test", "let a test use its own floor and below, drivers, suites and lethetest; " +
 			"move a test of several floors to e2e", checkTestImports},
@@ -112,7 +113,8 @@ func checkDriver(h *House, say say) {
 
 func checkReach(h *House, say say) {
 	eachStep(h, func(s step) {
-		if s.from.driver && !s.file.Test && s.to.floor != 0 && s.to.path != s.from.parent {
+		own := s.to.path == s.from.parent || s.to.shared && s.to.parent == s.from.parent
+		if s.from.driver && !s.file.Test && s.to.floor != 0 && !own {
 			say(s.spot(), s.text("is a driver and imports"))
 		}
 	})
@@ -128,7 +130,7 @@ func checkSuite(h *House, say say) {
 
 func checkTestImports(h *House, say say) {
 	eachStep(h, func(s step) {
-		helper := s.to.suite || s.to.driver || s.to.path == "lethetest"
+		helper := s.to.suite || s.to.driver || s.to.shared || s.to.path == "lethetest"
 		if s.file.Test && !helper && s.to.floor > s.from.floor {
 			say(s.spot(), s.text("is tested with the help of a higher floor:"))
 		}

@@ -25,6 +25,7 @@ type room struct {
 	parent string // the seam or package whose braces it stands in
 	driver bool   // sub-package of a seam that speaks to a technology
 	suite  bool   // sub-package of a seam that tests drivers
+	shared bool   // sub-package of a seam that its drivers share: pure, "shared" before its name
 }
 
 // table is the floor table: rooms by package path, and what is wrong with its text.
@@ -108,11 +109,12 @@ func (t *table) addRow(h *House, line int, row string) {
 				continue
 			}
 			order++
+			sub, shared := strings.CutPrefix(sub, "shared ")
 			suite := strings.HasSuffix(sub, "test")
 			seam := parts[2] == "seams"
 			t.add(line, room{
 				path: path.Join(parent, sub), floor: floor, order: order, parent: parent,
-				suite: seam && suite, driver: seam && !suite,
+				suite: seam && suite, shared: seam && shared, driver: seam && !suite && !shared,
 			})
 		}
 		order++

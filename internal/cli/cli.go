@@ -96,8 +96,8 @@ Data goes to stdout, everything else to stderr.
 
 Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict ·
 5 denied · 6 unavailable · 7 verification failed · 8 partial`,
-		a.eventCommand(), a.streamCommand(), a.importCommand(), a.serveCommand(), a.tokenCommand(), a.devCommand(),
-		a.benchCommand(), a.doctorCommand(), a.configCommand(),
+		a.eventCommand(), a.streamCommand(), a.importCommand(), a.serveCommand(), a.tokenCommand(), a.storeCommand(),
+		a.devCommand(), a.benchCommand(), a.doctorCommand(), a.configCommand(),
 		a.versionCommand(), a.completionCommand())
 	root.Example = `  lethe dev --demo
   lethe event append --stream application/1 --type ApplicationRegistered --data '{"amount": 20000}'

@@ -23,7 +23,7 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	if err != nil {
 		return storage.Head{}, err
 	}
-	if len(batch.Records)+len(batch.Streams)+len(batch.Tiles) == 0 {
+	if len(batch.Records)+len(batch.Streams)+len(batch.Tiles) == 0 && batch.Life == nil {
 		return cloneHead(s.head), nil
 	}
 	entries, err := s.check(&batch)
@@ -68,6 +68,11 @@ func (s *Store) answer(ctx context.Context, p storage.Probe) (storage.Found, err
 	for i, id := range p.Streams {
 		found.Streams[i] = s.state(id)
 	}
+	if p.Leaves > 0 && p.Leaves <= s.head.Position && s.head.Position-p.Leaves < storage.MaxLeaves {
+		for i := range s.log[p.Leaves-1:] {
+			found.Leaves = append(found.Leaves, s.log[int(p.Leaves)-1+i].record.Leaf)
+		}
+	}
 	return found, nil
 }
 
@@ -107,6 +112,9 @@ func refuse(format string, args ...any) error {
 
 // check holds a batch against the log and copies its records. It wants writing.
 func (s *Store) check(b *storage.Batch) ([]entry, error) {
+	if len(b.Records) > 0 && s.head.Life.Sealed() {
+		return nil, refuse("the log moves to %s", s.head.Life.Place)
+	}
 	entries := make([]entry, len(b.Records))
 	versions := map[event.StreamID]event.Version{}
 	ids := make(map[event.ID]bool, len(b.Records))
@@ -158,6 +166,9 @@ func (s *Store) apply(b *storage.Batch, entries []entry) {
 	}
 	if b.Frontier != nil {
 		s.head.Frontier = kept(b.Frontier)
+	}
+	if b.Life != nil {
+		s.head.Life = *b.Life
 	}
 	close(s.moved)
 	s.moved = make(chan struct{})

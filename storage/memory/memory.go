@@ -46,19 +46,22 @@ const (
 	OpAddToken    = "add-token"    // nothing is stored yet
 	OpRevokeToken = "revoke-token" // nothing is noted yet
 	OpUseTokens   = "use-tokens"   // nothing is noted yet
+
+	OpAdopt   = "adopt"   // nothing is taken over yet; not asked for a store that stays as it is
+	OpInherit = "inherit" // nothing is stored yet
 )
 
 // Store implements storage.Store. Safe for concurrent use.
 type Store struct {
-	fail  func(op string) error
-	terms *storage.Terms
+	fail func(op string) error
 
 	writing sync.Mutex // held by the one Commit or Rewrite that runs; taken before mu
 
-	// mu guards what follows. log, ids, streams, tiles and head change only with writing held too, so the holder of
-	// writing may read them without mu.
+	// mu guards what follows. log, ids, streams, tiles, head and terms change only with writing held too, so the holder
+	// of writing may read them without mu.
 	mu          sync.RWMutex
 	head        storage.Head
+	terms       *storage.Terms
 	log         []entry // the event at position n is log[n-1]
 	ids         map[event.ID]event.Position
 	streams     map[event.StreamID]*stream

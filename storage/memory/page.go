@@ -154,6 +154,9 @@ func (s *Store) Advance(ctx context.Context, follower string, from, to storage.C
 	if err := s.usable(ctx); err != nil {
 		return storage.Checkpoint{}, err
 	}
+	if err := s.head.Life.Check("advance checkpoint of " + follower); err != nil {
+		return storage.Checkpoint{}, err
+	}
 	if stored := s.checkpoints[follower]; stored.Revision != from.Revision {
 		return storage.Checkpoint{}, event.Errorf(event.ErrConflict,
 			"advance checkpoint of %s: it is at revision %d, not at %d", follower, stored.Revision, from.Revision).

@@ -133,7 +133,7 @@ func (s *Store) parts(yield func(part string, b []byte) bool) {
 			return
 		}
 	}
-	yield("other", slices.Concat(s.head.Store[:], s.head.Secret[:], s.head.Frontier))
+	yield("other", slices.Concat(s.head.Store[:], s.head.Secret[:], s.head.Frontier, []byte(s.head.Life.Place)))
 }
 
 // appendEntry appends a record's fields and the fields of the decoded event that do not alias them.

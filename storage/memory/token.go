@@ -98,11 +98,14 @@ func (s *Store) changeTokens(ctx context.Context, step string) error {
 		return err
 	}
 	s.mu.Lock()
-	if err := s.usable(ctx); err != nil {
-		s.mu.Unlock()
-		return err
+	err := s.usable(ctx)
+	if err == nil {
+		err = s.head.Life.Check("change tokens")
 	}
-	return nil
+	if err != nil {
+		s.mu.Unlock()
+	}
+	return err
 }
 
 func unknownToken(verb, id string) error {

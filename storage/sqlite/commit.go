@@ -8,6 +8,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postings"
 	"zombiezen.com/go/sqlite"
 )
 
@@ -43,7 +44,11 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 		return storage.Head{}, err
 	}
 	s.fill.add(t.bytes)
+	changed := t.head.Life != s.head.head.Life
 	s.publish(t.takeOver)
+	if changed {
+		s.models.become(t.head.Life)
+	}
 	return cloneHead(s.head.head), nil
 }
 
@@ -62,10 +67,10 @@ type commit struct {
 	bytes   int                             // about how much it writes
 	streams map[event.StreamID]*streamEntry // as this commit leaves them
 	names   map[string]int64                // new in this commit
-	added   added                           // postings
-	flushed *segment                        // the run this commit wrote of the whole tail
-	merging bool                            // this commit went on with a merge
-	merged  *mergeResult                    // the merge this commit finished
+	added   postings.Added
+	flushed *postings.Segment // the run this commit wrote of the whole tail
+	merging bool              // this commit went on with a merge
+	merged  *postings.Merge   // the merge this commit finished
 }
 
 func (t *commit) run(p storage.Probe, decide func(storage.Head, storage.Found) (storage.Batch, error)) error {
@@ -89,8 +94,9 @@ func (t *commit) run(p storage.Probe, decide func(storage.Head, storage.Found) (
 func (s *Store) writerView() *view {
 	x := s.index
 	return &view{
-		c: s.writer, names: s.names, head: s.head.head.Position, indexed: x.indexed, segments: x.segments,
-		tail: func(key listKey) []posting { return x.tail[key] },
+		c: s.writer, names: s.names, View: postings.View{
+			Rows: indexRows{s.writer}, Head: s.head.head.Position, Indexed: x.indexed, Segments: x.segments, Tail: x.tail.List,
+		},
 	}
 }
 
@@ -117,7 +123,25 @@ func (t *commit) answer(p storage.Probe) (storage.Found, error) {
 			return found, err
 		}
 	}
-	return found, nil
+	var err error
+	found.Leaves, err = t.leaves(p.Leaves)
+	return found, err
+}
+
+// leaves are those from a position to the head, which somebody else appended.
+func (t *commit) leaves(from event.Position) (found [][32]byte, err error) {
+	if from == 0 || from > t.head.Position || t.head.Position-from >= storage.MaxLeaves {
+		return nil, nil
+	}
+	err = t.c.rows("SELECT hashes FROM event WHERE position >= ? ORDER BY position", func(s *sqlite.Stmt) error {
+		var leaf [32]byte
+		if s.ColumnBytes(0, leaf[:]) < len(leaf) {
+			return event.Errorf(event.ErrCorrupt, "read event at %d: its row is damaged", from+event.Position(len(found)))
+		}
+		found = append(found, leaf)
+		return nil
+	}, int64(from))
+	return found, err
 }
 
 func (t *commit) existing(id event.ID, out *storage.Existing) error {
@@ -137,7 +161,7 @@ func (t *commit) existing(id event.ID, out *storage.Existing) error {
 
 // hit is the first event that fails a condition.
 func (t *commit) hit(c *event.Condition) (event.Position, error) {
-	p, scan, err := t.store.plan(c.Filter)
+	p, scan, err := postings.NewPlan(t.store.index.terms, c.Filter)
 	if err != nil || c.After >= t.head.Position {
 		return 0, err
 	}
@@ -146,10 +170,7 @@ func (t *commit) hit(c *event.Condition) (event.Position, error) {
 		q:       storage.Query{Filter: c.Filter, From: uint64(c.After) + 1, Limit: 1},
 		reading: &reading{view: *t.store.writerView(), stream: make(map[event.StreamID]int64)},
 	}
-	for _, name := range p.streams() {
-		if name.IsZero() {
-			continue
-		}
+	for _, name := range p.Streams {
 		entry, err := t.stream(name)
 		if err != nil {
 			return 0, err
@@ -188,12 +209,12 @@ func (t *commit) stream(name event.StreamID) (*streamEntry, error) {
 		return nil, err
 	}
 	if e.id != 0 {
-		last, found, err := t.store.writerView().list(listKey{streamSpace, e.id}, anyRole).atOrBefore(t.head.Position)
+		last, found, err := t.store.writerView().events(e.id).AtOrBefore(t.head.Position)
 		if err != nil {
 			return nil, err
 		}
 		if found {
-			e.state.Version = event.Version(last.aux)
+			e.state.Version = event.Version(last.Aux)
 		}
 	}
 	t.streams[name] = &e
@@ -214,14 +235,14 @@ func (t *commit) takeOver(head *storage.Head) {
 	x := s.index
 	if t.flushed != nil {
 		x.segments = append(slices.Clip(x.segments), *t.flushed)
-		x.tail, x.indexed = make(map[listKey][]posting, len(x.tail)), t.flushed.last
+		x.tail, x.indexed = make(postings.Tail, len(x.tail)), t.flushed.Last
 	} else {
-		x.takeOver(&t.added)
+		x.tail.Add(&t.added)
 	}
 	if t.merged != nil {
 		x.replace(t.merged)
 	}
 	if x.merge == nil {
-		x.planMerge()
+		x.merge = postings.PlanMerge(x.segments)
 	}
 }

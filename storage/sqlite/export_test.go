@@ -1,10 +1,9 @@
 package sqlite
 
 import (
-	"fmt"
 	"os/exec"
 
-	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage/postings"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 )
@@ -30,36 +29,11 @@ func PragmaForTest(s *Store, name string) (string, error) {
 }
 
 // LevelsForTest counts segments by level.
-func LevelsForTest(s *Store) (levels [topLevel + 1]int) {
+func LevelsForTest(s *Store) (levels [postings.TopLevel + 1]int) {
 	s.head.mu.RLock()
 	defer s.head.mu.RUnlock()
 	for _, x := range s.index.segments {
-		levels[x.level]++
+		levels[x.Level]++
 	}
 	return levels
-}
-
-// ChunkForTest is a row with two lists.
-func ChunkForTest(positions []event.Position) []byte {
-	var c chunker
-	for term := range int64(2) {
-		for _, p := range positions {
-			c.add(listKey{termSpace, term}, posting{p, int64(p) - 3})
-		}
-	}
-	return c.take(true)[0].bytes
-}
-
-// ReadChunkForTest decodes every list of a row and finds it again.
-func ReadChunkForTest(b []byte) {
-	err := entries(b, func(term int64, count int, postings []byte) (bool, error) {
-		list, err := decodePostings(nil, count, postings)
-		if err == nil && len(list) != count {
-			panic(fmt.Sprintf("%d postings for %d", len(list), count))
-		}
-		return true, err
-	})
-	if err != nil && event.Code(err) != "corrupt" {
-		panic(err)
-	}
 }

@@ -279,8 +279,3 @@ func TestSettings(t *testing.T) {
 		t.Errorf("the tests copy live files with cp: %v", err)
 	}
 }
-
-func FuzzEntries(f *testing.F) {
-	f.Add(sqlite.ChunkForTest([]event.Position{1, 5, 9}))
-	f.Fuzz(func(t *testing.T, b []byte) { sqlite.ReadChunkForTest(b) })
-}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
 )
 
 // models is the file of what is not the log: followers' checkpoints and access tokens. It is a file of its own, so
@@ -17,6 +18,7 @@ type models struct {
 	fill   walFill
 	closed bool
 	tokens tokens
+	life   storage.Life // the log's: in another than Live nothing changes here
 }
 
 var modelsSchema = schema{`
@@ -31,12 +33,12 @@ CREATE TABLE token (
 ) STRICT, WITHOUT ROWID;
 `}
 
-func openModels(path string) (*models, error) {
+func openModels(path string, life storage.Life) (*models, error) {
 	c, err := openFile(path, modelsSchema)
 	if err != nil {
 		return nil, err
 	}
-	m := &models{c: c}
+	m := &models{c: c, life: life}
 	if m.tokens.all, err = loadTokens(c); err != nil {
 		return nil, joinClose(err, c)
 	}
@@ -65,14 +67,26 @@ func (m *models) use(ctx context.Context, do func(*conn) error) error {
 	return do(m.c)
 }
 
-// write is use for a call that changes something: nothing is decided any more once the disk has failed.
+// write is use for a call that changes something: nothing is decided any more once the disk has failed or the log has
+// ended to live here.
 func (m *models) write(ctx context.Context, do func(*conn) error) error {
 	return m.use(ctx, func(c *conn) error {
 		if m.failed != nil {
 			return m.failed
 		}
+		if err := m.life.Check(""); err != nil {
+			return err
+		}
 		return do(c)
 	})
+}
+
+// become follows the log into another state. Whoever was changing something is waited for: it is stored when become
+// returns, and nothing follows it.
+func (m *models) become(life storage.Life) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.life = life
 }
 
 // commit runs do in a transaction, which is durable on return; bytes is about what do writes. It wants mu.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postings"
 	"zombiezen.com/go/sqlite"
 )
 
@@ -23,13 +24,13 @@ func (s *Store) Page(ctx context.Context, q storage.Query) (storage.Page, error)
 	if !q.ID.IsZero() {
 		q = storage.Query{ID: q.ID, Limit: 1}
 	}
-	p, scan, err := s.plan(q.Filter)
+	p, scan, err := postings.NewPlan(s.index.terms, q.Filter)
 	if err != nil {
 		return storage.Page{}, fmt.Errorf("read page: %w", err)
 	}
 	b := &pageBuilder{store: s, q: q, ctx: ctx}
-	err = s.read(ctx, p.keys, append(p.streams(), q.Stream), func(r *reading) error {
-		b.reading, b.page.Head = r, r.head
+	err = s.read(ctx, p.Keys, append(slices.Clone(p.Streams), q.Stream), func(r *reading) error {
+		b.reading, b.page.Head = r, r.Head
 		switch {
 		case !q.ID.IsZero():
 			return b.byID()
@@ -65,7 +66,7 @@ func (b *pageBuilder) byID() error {
 	b.page.Done = true
 	return b.reading.c.rows(`SELECT `+rowColumns+` FROM event WHERE id = ?`, func(s *sqlite.Stmt) error {
 		r, err := b.record(s)
-		if err == nil && r.Position <= b.reading.head {
+		if err == nil && r.Position <= b.reading.Head {
 			b.page.Records, b.page.Scanned = append(b.page.Records, r), uint64(r.Position)
 		}
 		return err
@@ -91,7 +92,7 @@ func (b *pageBuilder) bounds(end uint64) (from, to uint64, some bool) {
 
 // scan walks the rows by position.
 func (b *pageBuilder) scan() error {
-	from, to, some := b.bounds(uint64(b.reading.head))
+	from, to, some := b.bounds(uint64(b.reading.Head))
 	if !some {
 		b.page.Done = true
 		return nil
@@ -128,19 +129,19 @@ func (b *pageBuilder) enough() error {
 }
 
 // byPosition walks the candidates of the index.
-func (b *pageBuilder) byPosition(p plan) error {
-	from, to, some := b.bounds(uint64(b.reading.head))
+func (b *pageBuilder) byPosition(p postings.Plan) error {
+	from, to, some := b.bounds(uint64(b.reading.Head))
 	if !some {
 		b.page.Done = true
 		return nil
 	}
-	f := b.reading.finder(p, b.reading.stream, b.q.Backward)
+	f := b.reading.finder(p, b.q.Backward)
 	for at := event.Position(from); ; {
-		c, ok, err := f.next(at)
+		c, ok, err := f.Next(at)
 		if err != nil {
 			return err
 		}
-		if !ok || beyond(c, event.Position(to), b.q.Backward) {
+		if !ok || postings.Beyond(c, event.Position(to), b.q.Backward) {
 			b.page.Scanned, b.page.Done = to, true
 			return nil
 		}
@@ -175,23 +176,23 @@ func step(p event.Position, backward bool) event.Position {
 
 // byVersion walks one stream.
 func (b *pageBuilder) byVersion() error {
-	l := b.reading.list(listKey{streamSpace, b.reading.stream[b.q.Stream]}, anyRole)
-	last, found, err := l.atOrBefore(b.reading.head)
+	l := b.reading.events(b.reading.stream[b.q.Stream])
+	last, found, err := l.AtOrBefore(b.reading.Head)
 	if err != nil {
 		return err
 	}
-	from, to, some := b.bounds(uint64(last.aux))
+	from, to, some := b.bounds(uint64(last.Aux))
 	if !found || !some {
 		b.page.Done = true
 		return nil
 	}
-	at, err := b.positionOf(l, int64(from), last)
+	at, err := l.PositionOf(int64(from), last)
 	if err != nil {
 		return err
 	}
-	find := l.atOrAfter
+	find := l.AtOrAfter
 	if b.q.Backward {
-		find = l.atOrBefore
+		find = l.AtOrBefore
 	}
 	for {
 		p, ok, err := find(at)
@@ -202,10 +203,10 @@ func (b *pageBuilder) byVersion() error {
 			return event.Errorf(event.ErrCorrupt, "read %s: version %d is missing from the index", b.q.Stream, to).
 				Hint("rebuild the index: lethe doctor --reindex")
 		}
-		if err := b.takeAt(p.position); err != nil {
+		if err := b.takeAt(p.Position); err != nil {
 			return err
 		}
-		b.page.Scanned = uint64(p.aux)
+		b.page.Scanned = uint64(p.Aux)
 		if b.page.Scanned == to {
 			b.page.Done = true
 			return nil
@@ -213,41 +214,7 @@ func (b *pageBuilder) byVersion() error {
 		if err := b.enough(); err != nil {
 			return ignoreEnough(err)
 		}
-		at = step(p.position, b.q.Backward)
-	}
-}
-
-// positionOf finds where a version lies, walking the list's blocks from the nearer end. last is the last posting.
-func (b *pageBuilder) positionOf(l *list, version int64, last posting) (event.Position, error) {
-	if version == last.aux {
-		return last.position, nil
-	}
-	backward := last.aux-version < version
-	at := event.Position(1)
-	find := l.atOrAfter
-	if backward {
-		at, find = last.position, l.atOrBefore
-	}
-	for {
-		p, ok, err := find(at)
-		if err != nil {
-			return 0, err
-		}
-		if !ok {
-			return 0, event.Errorf(event.ErrCorrupt, "read %s: version %d is missing from the index", b.q.Stream, version).
-				Hint("rebuild the index: lethe doctor --reindex")
-		}
-		i, hit := slices.BinarySearchFunc(l.block, version, func(p posting, v int64) int { return int(p.aux - v) })
-		if hit {
-			return l.block[i].position, nil
-		}
-		if p.aux == version {
-			return p.position, nil
-		}
-		at = l.hi + 1
-		if backward {
-			at = l.lo - 1
-		}
+		at = step(p.Position, b.q.Backward)
 	}
 }
 

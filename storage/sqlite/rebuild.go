@@ -8,6 +8,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postings"
 	"zombiezen.com/go/sqlite"
 )
 
@@ -22,7 +23,7 @@ func (s *Store) rebuildTail(ctx context.Context) error {
 			return fmt.Errorf("rebuild index: %w", err)
 		}
 		if int(to-from)+1 < s.flush {
-			s.index.takeOver(&a)
+			s.index.tail.Add(&a)
 			break
 		}
 		if err := s.writeSegment(to, &a); err != nil {
@@ -30,12 +31,12 @@ func (s *Store) rebuildTail(ctx context.Context) error {
 		}
 		from = to + 1
 	}
-	s.index.planMerge()
+	s.index.merge = postings.PlanMerge(s.index.segments)
 	return nil
 }
 
 // writeSegment writes postings up to a position as a segment, in a transaction of its own.
-func (s *Store) writeSegment(to event.Position, a *added) error {
+func (s *Store) writeSegment(to event.Position, a *postings.Added) error {
 	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), added: *a}
 	t.head.Position = to
 	if err := s.writer.moveLog(&s.fill); err != nil {
@@ -57,7 +58,7 @@ func (s *Store) writeSegment(to event.Position, a *added) error {
 }
 
 // postingsOf computes the postings of stored rows, whose roles all have a number since their commit.
-func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (added, error) {
+func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (postings.Added, error) {
 	t := &commit{store: s, c: s.writer}
 	b := &pageBuilder{store: s, ctx: ctx, q: storage.Query{Limit: s.flush}, reading: &reading{view: view{c: s.writer}}}
 	var terms []storage.Term
@@ -131,7 +132,7 @@ func (s *Store) redeclare(keys []string) error {
 	}
 	s.publish(func(h *storage.Head) {
 		h.Indexed = keys
-		s.index = &index{tail: make(map[listKey][]posting), terms: storage.NewTerms(h.Identity), garbage: garbage}
+		s.index = &index{tail: make(postings.Tail), terms: storage.NewTerms(h.Identity), garbage: garbage}
 	})
 	return nil
 }

@@ -51,6 +51,9 @@ CREATE TABLE run (
 CREATE TABLE tile (
 	level INTEGER NOT NULL, n INTEGER NOT NULL, hashes BLOB NOT NULL, PRIMARY KEY (level, n)
 ) STRICT, WITHOUT ROWID;
+`, `
+ALTER TABLE head ADD COLUMN life INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE head ADD COLUMN place TEXT NOT NULL DEFAULT '';
 `}
 
 // openFile opens the write connection of a file and brings its tables to the newest format.
@@ -129,7 +132,8 @@ func loadHead(c *conn, o *Options) (storage.Head, event.Position, error) {
 	var head storage.Head
 	var indexed event.Position
 	found := false
-	err := c.query(`SELECT store, incarnation, secret, metadata, position, system, fence, indexed, frontier FROM head`,
+	err := c.query(`SELECT store, incarnation, secret, metadata, position, system, fence, indexed, frontier, life, place
+		FROM head`,
 		func(r row) error {
 			found = true
 			copy(head.Store[:], r.bytes(0))
@@ -137,6 +141,7 @@ func loadHead(c *conn, o *Options) (storage.Head, event.Position, error) {
 			copy(head.Secret[:], r.bytes(2))
 			head.Position, head.System = event.Position(r.int64(4)), event.Position(r.int64(5))
 			head.Fence, indexed, head.Frontier = uint64(r.int64(6)), event.Position(r.int64(7)), r.bytes(8)
+			head.Life = storage.Life{State: storage.State(r.int64(9)), Place: r.text(10)}
 			if err := json.Unmarshal([]byte(r.text(3)), &head.Indexed); err != nil {
 				return event.Errorf(event.ErrCorrupt, "read head: the list of indexed keys is damaged")
 			}
@@ -169,7 +174,8 @@ func createHead(c *conn, o *Options) (storage.Head, error) {
 	copy(head.Secret[:], random[24:])
 	head.Indexed = slices.Compact(slices.Sorted(slices.Values(o.Indexed)))
 	err := c.transaction(func() error {
-		err := c.exec(`INSERT INTO head VALUES (1, ?, ?, ?, ?, 0, 0, 0, 0, NULL)`,
+		err := c.exec(`INSERT INTO head (one, store, incarnation, secret, metadata, position, system, fence, indexed)
+			VALUES (1, ?, ?, ?, ?, 0, 0, 0, 0)`,
 			head.Store[:], int64(head.Incarnation), head.Secret[:], marshalIndexed(head.Indexed))
 		if err == nil {
 			err = c.exec(`INSERT INTO lineage VALUES (1, ?, 1)`, int64(head.Incarnation))

@@ -101,7 +101,7 @@ func open(ctx context.Context, dir string, o *Options) (*Store, error) {
 	}
 	s.readers = newPool(path)
 	if err = s.load(ctx, o); err == nil {
-		s.models, err = openModels(filepath.Join(dir, "models.db"))
+		s.models, err = openModels(filepath.Join(dir, "models.db"), s.head.head.Life)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.readers.close(), s.writer.Close())

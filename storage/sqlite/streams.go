@@ -6,6 +6,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postings"
 )
 
 // Streams lists streams ordered by kind, then id.
@@ -51,19 +52,19 @@ func (s *Store) Streams(ctx context.Context, q storage.StreamQuery) ([]storage.S
 // withVersions adds to each stream the version of its last event.
 func (s *Store) withVersions(ctx context.Context, streams []storage.StreamState, ids []int64,
 ) ([]storage.StreamState, error) {
-	keys := make([]listKey, len(ids))
+	keys := make([]postings.Key, len(ids))
 	for i, id := range ids {
-		keys[i] = listKey{streamSpace, id}
+		keys[i] = streamKey(id)
 	}
 	known := streams[:0]
 	err := s.read(ctx, keys, nil, func(r *reading) error {
 		for i, key := range keys {
-			last, found, err := r.list(key, anyRole).atOrBefore(r.head)
+			last, found, err := r.List(key, postings.AnyRole).AtOrBefore(r.Head)
 			if err != nil {
 				return fmt.Errorf("list streams: %w", err)
 			}
 			if found {
-				streams[i].Version = event.Version(last.aux)
+				streams[i].Version = event.Version(last.Aux)
 			}
 			if ids[i] <= r.lastStream { // else it is newer than this view
 				known = append(known, streams[i])

@@ -5,55 +5,31 @@ import (
 	"fmt"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage/postings"
 )
 
-// plan is a filter translated into the lists that answer it. An empty plan means that only a scan can.
-type plan struct {
-	matches []matchPlan
-	keys    []listKey // of all lists
+// view is one consistent state of the log: a position, and the index as of it, seen through one connection.
+type view struct {
+	postings.View
+	c     *conn
+	names *names // may know more than the view, never less
 }
 
-type matchPlan struct {
-	groups [][]planned
-	stream event.StreamID // a list whose number is only known within the view; zero: none
+// streamKey names the list of a stream's events.
+func streamKey(stream int64) postings.Key {
+	return postings.Key{Space: postings.StreamSpace, Term: stream}
 }
 
-type planned struct {
-	key  listKey
-	role string // its number is only looked up within the view: it may be given out meanwhile
-}
-
-// plan translates a filter. scan reports that some alternative is not narrowed by any list.
-func (s *Store) plan(f event.Filter) (p plan, scan bool, err error) {
-	for i := range f {
-		groups, err := s.index.terms.Plan(&f[i])
-		if err != nil {
-			return plan{}, false, err
-		}
-		m := matchPlan{stream: f[i].Stream}
-		for _, group := range groups {
-			var g []planned
-			for _, t := range group {
-				key := listKey{termSpace, int64(t.Hash)}
-				g = append(g, planned{key, t.Role})
-				p.keys = append(p.keys, key)
-			}
-			m.groups = append(m.groups, g)
-		}
-		scan = scan || len(m.groups) == 0 && m.stream.IsZero()
-		p.matches = append(p.matches, m)
-	}
-	return p, scan || len(f) == 0, nil
+// events is the list of a stream's events.
+func (v *view) events(stream int64) *postings.List {
+	return v.List(streamKey(stream), postings.AnyRole)
 }
 
 func (n *names) role(name string) int64 {
-	if name == "" {
-		return anyRole
-	}
 	if id, ok := n.id(name); ok {
 		return id
 	}
-	return noRole
+	return postings.NoRole
 }
 
 // reading is a view in a read transaction of its own.
@@ -64,7 +40,9 @@ type reading struct {
 }
 
 // read runs do on a consistent view that knows the tails of keys and the numbers of streams.
-func (s *Store) read(ctx context.Context, keys []listKey, streams []event.StreamID, do func(*reading) error) error {
+func (s *Store) read(ctx context.Context, keys []postings.Key, streams []event.StreamID,
+	do func(*reading) error,
+) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
@@ -87,7 +65,7 @@ func (s *Store) read(ctx context.Context, keys []listKey, streams []event.Stream
 
 // begin takes the file's snapshot and the index's view under one lock, so that no commit lies between them but one
 // that is durable and not yet published; that one neither changes nor deletes what the view knows.
-func (s *Store) begin(c *conn, keys []listKey, streams []event.StreamID) (*reading, error) {
+func (s *Store) begin(c *conn, keys []postings.Key, streams []event.StreamID) (*reading, error) {
 	s.head.mu.RLock()
 	defer s.head.mu.RUnlock()
 	switch {
@@ -112,44 +90,23 @@ func (s *Store) begin(c *conn, keys []listKey, streams []event.StreamID) (*readi
 			return nil, err
 		}
 		r.stream[name] = entry.id
-		keys = append(keys, listKey{streamSpace, entry.id})
+		keys = append(keys, streamKey(entry.id))
 	}
-	tails := make(map[listKey][]posting, len(keys))
+	tails := make(postings.Tail, len(keys))
 	for _, key := range keys {
 		tails[key] = s.index.tail[key]
 	}
 	r.view = view{
-		c: c, names: s.names, head: s.head.head.Position, indexed: s.index.indexed, segments: s.index.segments,
-		tail: func(key listKey) []posting { return tails[key] },
+		c: c, names: s.names, View: postings.View{
+			Rows: indexRows{c}, Head: s.head.head.Position, Indexed: s.index.indexed, Segments: s.index.segments,
+			Tail: tails.List,
+		},
 	}
 	return r, nil
 }
 
 // finder makes the finder of a plan that needs no scan.
-func (v *view) finder(p plan, numbers map[event.StreamID]int64, backward bool) finder {
-	any := &anyOf{backward: backward}
-	for _, m := range p.matches {
-		all := &allOf{backward: backward}
-		if !m.stream.IsZero() {
-			l := v.list(listKey{streamSpace, numbers[m.stream]}, anyRole)
-			all.parts = append(all.parts, &listFinder{l, backward})
-		}
-		for _, group := range m.groups {
-			alternatives := &anyOf{backward: backward}
-			for _, t := range group {
-				alternatives.parts = append(alternatives.parts, &listFinder{v.list(t.key, v.names.role(t.role)), backward})
-			}
-			all.parts = append(all.parts, alternatives)
-		}
-		any.parts = append(any.parts, all)
-	}
-	return any
-}
-
-func (p plan) streams() []event.StreamID {
-	var names []event.StreamID
-	for _, m := range p.matches {
-		names = append(names, m.stream)
-	}
-	return names
+func (r *reading) finder(p postings.Plan, backward bool) postings.Finder {
+	stream := func(name event.StreamID) postings.Finder { return r.events(r.stream[name]).Finder(backward) }
+	return p.Finder(&r.View, postings.Names{Role: r.names.role, Stream: stream}, backward)
 }

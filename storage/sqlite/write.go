@@ -6,13 +6,17 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postings"
 	"zombiezen.com/go/sqlite"
 )
 
 // write stores a batch within the open transaction.
 func (t *commit) write(b *storage.Batch) error {
-	if len(b.Records)+len(b.Streams)+len(b.Tiles) == 0 {
+	switch {
+	case len(b.Records)+len(b.Streams)+len(b.Tiles) == 0 && b.Life == nil:
 		return nil
+	case len(b.Records) > 0 && t.head.Life.Sealed():
+		return fmt.Errorf("%w: it moves to %s", storage.ErrRefused, t.head.Life.Place)
 	}
 	if err := t.records(b.Records); err != nil {
 		return err
@@ -36,15 +40,19 @@ func (t *commit) write(b *storage.Batch) error {
 	if b.Frontier != nil {
 		t.head.Frontier = slices.Clone(b.Frontier)
 	}
+	if b.Life != nil {
+		t.head.Life = *b.Life
+	}
 	if err := t.maintain(len(b.Records)); err != nil {
 		return err
 	}
 	indexed := t.store.index.indexed
 	if t.flushed != nil {
-		indexed = t.flushed.last
+		indexed = t.flushed.Last
 	}
-	return t.c.exec("UPDATE head SET position = ?, system = ?, indexed = ?, frontier = ? WHERE one = 1",
-		int64(t.head.Position), int64(t.head.System), int64(indexed), t.head.Frontier)
+	return t.c.exec(`UPDATE head SET position = ?, system = ?, indexed = ?, frontier = ?, life = ?, place = ?
+		WHERE one = 1`, int64(t.head.Position), int64(t.head.System), int64(indexed), t.head.Frontier,
+		int64(t.head.Life.State), t.head.Life.Place)
 }
 
 // refuse makes a broken constraint a defect of the batch.
@@ -156,16 +164,17 @@ func (t *commit) name(text string) (int64, error) {
 
 // index notes what the index shall know of a record.
 func (t *commit) index(r *storage.Record, stream int64) error {
-	t.added.add(listKey{streamSpace, stream}, posting{r.Position, int64(r.Version)})
+	t.added.Add(streamKey(stream), postings.Posting{Position: r.Position, Aux: int64(r.Version)})
 	for _, term := range r.Terms {
-		role := int64(anyRole)
+		role := int64(postings.AnyRole)
 		if term.Role != "" {
 			var err error
 			if role, err = t.name(term.Role); err != nil {
 				return err
 			}
 		}
-		t.added.add(listKey{termSpace, int64(term.Hash)}, posting{r.Position, role})
+		key := postings.Key{Space: postings.TermSpace, Term: int64(term.Hash)}
+		t.added.Add(key, postings.Posting{Position: r.Position, Aux: role})
 	}
 	return nil
 }
@@ -220,7 +229,7 @@ func (t *commit) nextSegment() (n int64, err error) {
 		(SELECT coalesce(max(n), 0) FROM segment), (SELECT coalesce(max(segment), 0) FROM run))`,
 		func(r row) error { n = r.int64(0); return nil })
 	if m := t.store.index.merge; m != nil {
-		n = max(n, m.into+1)
+		n = max(n, m.Into+1)
 	}
 	return n, err
 }
@@ -232,19 +241,19 @@ func (t *commit) writeTail() error {
 	if err != nil {
 		return err
 	}
-	t.flushed = &segment{n: n, first: x.indexed + 1, last: t.head.Position}
-	if err := t.rows(n, x.runOf(&t.added)); err != nil {
+	t.flushed = &postings.Segment{N: n, First: x.indexed + 1, Last: t.head.Position}
+	if err := t.rows(n, x.tail.Rows(&t.added)); err != nil {
 		return err
 	}
-	return t.c.exec("INSERT INTO segment VALUES (?, 0, ?, ?)", n, int64(t.flushed.first), int64(t.flushed.last))
+	return t.c.exec("INSERT INTO segment VALUES (?, 0, ?, ?)", n, int64(t.flushed.First), int64(t.flushed.Last))
 }
 
 // rows stores rows of a run.
-func (t *commit) rows(segment int64, rows []chunk) error {
+func (t *commit) rows(segment int64, rows []postings.Row) error {
 	for _, r := range rows {
-		t.bytes += len(r.bytes)
+		t.bytes += len(r.Bytes)
 		err := t.c.exec("INSERT INTO run VALUES (?, ?, ?, ?, ?)",
-			segment, int64(r.key.space), r.key.term, int64(r.first), r.bytes)
+			segment, int64(r.Key.Space), r.Key.Term, int64(r.First), r.Bytes)
 		if err != nil {
 			return err
 		}

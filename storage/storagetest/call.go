@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 
@@ -76,6 +77,14 @@ func calls(s storage.Store, r storage.Record) map[string]func(ctx context.Contex
 	}
 }
 
+// heirCalls are those that only a store of another kind would do something for; here they are refused.
+func heirCalls(s storage.Store) map[string]func(ctx context.Context) error {
+	return map[string]func(ctx context.Context) error{
+		"Adopt":   func(ctx context.Context) error { return s.Adopt(ctx, heritage()) },
+		"Inherit": func(ctx context.Context) error { return s.Inherit(ctx, nil, nil) },
+	}
+}
+
 // ContextEnded holds that a call with a context that has ended does nothing and says so.
 func ContextEnded(t *testing.T, open Open) {
 	s := open(t).Store
@@ -84,7 +93,9 @@ func ContextEnded(t *testing.T, open Open) {
 	before := read(t, s)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	for name, call := range calls(s, r) {
+	all := calls(s, r)
+	maps.Copy(all, heirCalls(s))
+	for name, call := range all {
 		if err := call(ended); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s with an ended context: %v", name, err)
 		}
@@ -124,7 +135,9 @@ func CloseEnds(t *testing.T, open Open) {
 			t.Errorf("Wait that was waiting when the store closed: %v", err)
 		}
 	}
-	for name, call := range calls(s, r) {
+	all := calls(s, r)
+	maps.Copy(all, heirCalls(s))
+	for name, call := range all {
 		if err := call(t.Context()); !errors.Is(err, event.ErrUnavailable) {
 			t.Errorf("%s after Close: %v", name, err)
 		}

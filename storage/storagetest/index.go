@@ -289,3 +289,23 @@ func ProbeAnswered(t *testing.T, open Open) {
 		Hits:    []event.Position{0, 2, 0, 3, 0},
 	}, found)
 }
+
+// ProbeLeaves holds that the leaves from a position to the head are given in order, and none where none are wanted.
+func ProbeLeaves(t *testing.T, open Open) {
+	s := open(t).Store
+	var want [][32]byte
+	for _, r := range Append(t, s, items(300)...) {
+		want = append(want, r.Leaf)
+	}
+	for _, r := range Append(t, s, items(5)...) {
+		want = append(want, r.Leaf)
+	}
+	for _, from := range []event.Position{1, 2, 256, 300, 301, 305} {
+		same(t, fmt.Sprintf("leaves from %d", from), want[from-1:], ask(t, s, storage.Probe{Leaves: from}).Leaves)
+	}
+	for _, from := range []event.Position{0, 306, 307, math.MaxInt64, math.MaxUint64} {
+		if got := ask(t, s, storage.Probe{Leaves: from}).Leaves; len(got) > 0 {
+			t.Errorf("%d leaves from %d of 305", len(got), from)
+		}
+	}
+}

@@ -42,7 +42,7 @@ func ScrubRemoves(t *testing.T, open Open) {
 		if err != nil {
 			t.Fatalf("scrub: %v", err)
 		}
-		if len(residue.Remains) > 0 {
+		if (len(residue.Remains) > 0) != e.Features.Remains {
 			t.Errorf("with nobody reading, Scrub leaves %q", residue.Remains)
 		}
 		dump := e.Dump(t)

@@ -50,6 +50,9 @@ type Features struct {
 	// Durable engines hold what was committed when they are opened again. Others keep nothing once closed, and two
 	// stores they open have nothing in common.
 	Durable bool
+	// Remains engines keep old bytes out of their reach, such as the log of a server, and Scrub says so. In rows, which
+	// Dump gives, there are none.
+	Remains bool
 }
 
 // Open opens a new, empty store and arranges that it is closed when the test has ended.
@@ -83,6 +86,7 @@ func tests() []test {
 		{"CommitRefused", CommitRefused},
 		{"CommitChecked", CommitChecked},
 		{"ProbeAnswered", ProbeAnswered},
+		{"ProbeLeaves", ProbeLeaves},
 		{"ConditionExact", ConditionExact},
 		{"IndexExact", IndexExact},
 		{"NotIndexed", NotIndexed},
@@ -110,6 +114,14 @@ func tests() []test {
 		{"TokenAdded", TokenAdded},
 		{"TokenRevoked", TokenRevoked},
 		{"TokenUsed", TokenUsed},
+		{"LifeKept", LifeKept},
+		{"MovedRefuses", MovedRefuses},
+		{"MovedIsFinal", MovedIsFinal},
+		{"AdoptTakesOver", AdoptTakesOver},
+		{"AdoptIndexes", AdoptIndexes},
+		{"AdoptRefused", AdoptRefused},
+		{"InheritExact", InheritExact},
+		{"InheritRefused", InheritRefused},
 		{"SizesAddUp", SizesAddUp},
 		{"ContextEnded", ContextEnded},
 		{"CloseEnds", CloseEnds},

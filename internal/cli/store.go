@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lethe-es/lethe/archive"
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
+)
+
+func (a *app) storeCommand() *cobra.Command {
+	return group("store", "Move a store", "Commands for a store as a whole.", &cobra.Command{
+		Use: "copy FROM TO", Short: "Move a store to another folder or database", Args: want("FROM", "TO"),
+		Long: `Moves the store FROM to TO, which is new or empty. Each is a folder or the address of a database,
+postgres://…. Events keep positions, ids, versions, times and leaves; closed and truncated
+streams, how far followers came, and tokens come along. The copy counts only if it proves, from
+its own rows, to have the root of FROM.
+
+FROM ends sealed: it can still be read, and says where it moved. The two are never both open for
+appends. An interrupted copy is finished by the same command; until then TO cannot be used. A
+database may be written to until the copy is close behind; stop a server that holds a folder.`,
+		Example: "  lethe store copy ./data postgres://lethe@db.example.org/bank\n" +
+			"  lethe store copy 'postgres://lethe@db.example.org/bank?schema=trial' ./trial -o json",
+		RunE: func(cmd *cobra.Command, args []string) error { return a.copyStore(cmd.Context(), args[0], args[1]) },
+	})
+}
+
+func (a *app) copyStore(ctx context.Context, from, to string) (err error) {
+	source, err := archive.ParsePlace(from)
+	if err != nil {
+		return err
+	}
+	target, err := archive.ParsePlace(to)
+	switch {
+	case err != nil:
+		return err
+	case source == target:
+		return event.Invalid("usage", "copy store: FROM and TO are both %s", source)
+	}
+	old, _, err := a.folder(ctx, from, "", existing)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, old.Close()) }()
+	if err := archive.CheckSource(ctx, old, target); err != nil {
+		return err
+	}
+	fresh, _, err := a.folder(ctx, to, "", creating)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fresh.Close()) }()
+
+	meters := make(map[archive.Step]*show.Meter)
+	report, err := archive.Copy(ctx, old, fresh, archive.CopyOptions{
+		Place: target,
+		Progress: func(s archive.Step, done, head event.Position) {
+			if meters[s] == nil {
+				meters[s] = a.out.Meter(string(s))
+			}
+			meters[s].At(int64(done), int64(head), int64(done), "events")
+		},
+	})
+	for _, m := range meters {
+		m.Stop()
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return &outcome{errInterrupted, "copy store: interrupted", "run the same command again to go on"}
+	case err != nil:
+		return err
+	case report.Already:
+		a.out.Say("it had moved before; nothing was changed")
+	}
+	root := hex.EncodeToString(report.Root[:])
+	return a.out.Single(struct {
+		archive.Report
+		Root string `json:"root"`
+		From string `json:"from"`
+		To   string `json:"to"`
+	}{report, root, source, target},
+		show.Field{"events", fmt.Sprint(report.Events)}, show.Field{"streams", fmt.Sprint(report.Streams)},
+		show.Field{"cursors", fmt.Sprint(report.Cursors)}, show.Field{"tokens", fmt.Sprint(report.Tokens)},
+		show.Field{"root", root}, show.Field{"from", source}, show.Field{"to", target})
+}

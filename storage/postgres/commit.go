@@ -1,0 +1,317 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postings"
+)
+
+// writerState is what the writer knows of streams: exactly what is durable up to known.
+type writerState struct {
+	known   event.Position
+	changes int64
+	last    int64 // highest number of a stream
+	streams *simplelru.LRU[event.StreamID, *streamEntry]
+	names   map[int64]event.StreamID // of the entries in streams
+}
+
+// streamEntry is a stream's number and state.
+type streamEntry struct {
+	number int64 // 0: not in the database
+	state  storage.StreamState
+}
+
+// writerStreams is how many streams the writer remembers.
+const writerStreams = 200_000
+
+func newWriterState() writerState {
+	w := writerState{names: make(map[int64]event.StreamID)}
+	w.streams, _ = simplelru.NewLRU(writerStreams, // fails for sizes below 1 only
+		func(_ event.StreamID, e *streamEntry) { delete(w.names, e.number) })
+	return w
+}
+
+func (w *writerState) add(e *streamEntry) {
+	w.streams.Add(e.state.Stream, e)
+	w.names[e.number] = e.state.Stream
+	w.last = max(w.last, e.number)
+}
+
+// Commit locks the head, answers the probe, calls decide, and makes its batch durable or nothing.
+func (s *Store) Commit(ctx context.Context, p storage.Probe,
+	decide func(storage.Head, storage.Found) (storage.Batch, error),
+) (storage.Head, error) {
+	for i := range p.Conditions {
+		if _, _, err := s.index.plan(p.Conditions[i].Filter); err != nil {
+			return storage.Head{}, fmt.Errorf("commit: %w", err)
+		}
+	}
+	s.write.Lock()
+	defer s.write.Unlock()
+	t := &commit{store: s, streams: make(map[event.StreamID]*streamEntry)}
+	err := s.tries(ctx, func(ctx context.Context) error {
+		err := t.begin(ctx, p)
+		if err != nil {
+			s.link.drop()
+		}
+		return err
+	})
+	if err != nil {
+		return storage.Head{}, fmt.Errorf("commit: %w", err)
+	}
+	batch, err := decide(cloneHead(t.head), t.found)
+	if err == nil && !empty(&batch) {
+		if err = t.write(&batch); err != nil {
+			err = fmt.Errorf("commit: %w", classify(err))
+		}
+	} else if settling := t.settle(); settling != nil {
+		return storage.Head{}, fmt.Errorf("commit: %w", settling)
+	}
+	if err != nil {
+		return storage.Head{}, err
+	}
+	return cloneHead(t.head), nil
+}
+
+func empty(b *storage.Batch) bool {
+	return len(b.Records)+len(b.Streams)+len(b.Tiles) == 0 && b.Life == nil
+}
+
+// commit is one transaction of the writer: what it adds to memory is kept apart until it is durable.
+type commit struct {
+	store   *Store
+	conn    *pgx.Conn
+	head    storage.Head
+	found   storage.Found
+	changes int64
+	names   struct {
+		texts []string
+		ids   []int64
+	}
+	streams map[event.StreamID]*streamEntry // as this commit leaves them
+	added   postings.Added
+}
+
+// begin opens the transaction, locks the head, and answers the probe, in one round trip if nothing unusual happened.
+// It may be repeated after any error.
+func (t *commit) begin(ctx context.Context, p storage.Probe) (err error) {
+	s := t.store
+	if t.conn, err = s.link.connect(ctx); err != nil {
+		return err
+	}
+	defer s.link.watch(s.clock)()
+	clear(t.streams)
+	q := &questions{from: int64(s.writer.known) + 1, ids: p.IDs}
+	if p.Leaves > 0 {
+		q.from = min(q.from, int64(min(p.Leaves, math.MaxInt64)))
+	}
+	for _, name := range p.Streams {
+		if !s.writer.streams.Contains(name) {
+			q.streams = append(q.streams, name)
+		}
+	}
+	q.position, q.changes = s.index.known()
+	n, err := q.ask(ctx, t.conn)
+	if err != nil {
+		return err
+	}
+	if n.lastName > s.names.last() {
+		if err := s.names.load(ctx, t.conn); err != nil {
+			return err
+		}
+	}
+	if t.head, err = s.learn(&n); err != nil {
+		return err
+	}
+	t.changes = n.changes
+	if err := t.remember(ctx, q, &n); err != nil {
+		return err
+	}
+	return t.answer(ctx, p, q)
+}
+
+// remember brings what the writer knows of streams to the head.
+func (t *commit) remember(ctx context.Context, q *questions, n *news) error {
+	w := &t.store.writer
+	if n.changes != w.changes || len(q.events) > storage.MaxLeaves {
+		w.streams.Purge()
+	}
+	for _, e := range q.events {
+		if name, ok := w.names[e.stream]; ok && e.position > int64(w.known) {
+			if entry, ok := w.streams.Peek(name); ok {
+				entry.state.Version = event.Version(e.version)
+			}
+		}
+	}
+	w.known, w.changes, w.last = t.head.Position, n.changes, n.lastStream
+	for _, e := range q.found {
+		w.add(e)
+	}
+	return nil
+}
+
+// answer answers the probe from what the questions found.
+func (t *commit) answer(ctx context.Context, p storage.Probe, q *questions) error {
+	t.found = storage.Found{
+		IDs: q.existing, Streams: make([]storage.StreamState, len(p.Streams)),
+		Hits: make([]event.Position, len(p.Conditions)),
+	}
+	if err := t.lookUp(ctx, forgotten(p.Streams, q.streams)); err != nil {
+		return err
+	}
+	for i, name := range p.Streams {
+		t.found.Streams[i] = t.stream(name).state
+	}
+	if p.Leaves > 0 && len(q.events) <= storage.MaxLeaves {
+		for i := range q.events {
+			if event.Position(q.events[i].position) >= p.Leaves {
+				t.found.Leaves = append(t.found.Leaves, q.events[i].leaf)
+			}
+		}
+	}
+	for i := range p.Conditions {
+		var err error
+		if t.found.Hits[i], err = t.hit(ctx, &p.Conditions[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgotten are the streams that were not asked for because they were known, and that may not be any more.
+func forgotten(names, asked []event.StreamID) []event.StreamID {
+	if len(asked) == len(names) {
+		return nil
+	}
+	known := make(map[event.StreamID]bool, len(asked))
+	for _, name := range asked {
+		known[name] = true
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name event.StreamID) bool { return known[name] })
+}
+
+// lookUp asks for streams that are not known.
+func (t *commit) lookUp(ctx context.Context, names []event.StreamID) error {
+	q := new(questions)
+	asked := make(map[event.StreamID]bool)
+	for _, name := range names {
+		if !asked[name] && !t.store.writer.streams.Contains(name) {
+			asked[name] = true
+			q.streams = append(q.streams, name)
+		}
+	}
+	if len(q.streams) == 0 {
+		return nil
+	}
+	rows, err := t.conn.Query(ctx, streamsQuery, q.streamArgs()...)
+	if err == nil {
+		err = q.readStreams(rows)
+	}
+	for _, e := range q.found {
+		t.store.writer.add(e)
+	}
+	return err
+}
+
+// stream is this commit's own copy of what is known of a stream.
+func (t *commit) stream(name event.StreamID) *streamEntry {
+	if e := t.streams[name]; e != nil {
+		return e
+	}
+	e := &streamEntry{state: storage.StreamState{Stream: name}}
+	if known, ok := t.store.writer.streams.Get(name); ok {
+		*e = *known
+	}
+	t.streams[name] = e
+	return e
+}
+
+// hit is the first event that fails a condition.
+func (t *commit) hit(ctx context.Context, c *event.Condition) (event.Position, error) {
+	p, scan, err := t.store.index.plan(c.Filter)
+	if err != nil || c.After >= t.head.Position {
+		return 0, err
+	}
+	b := &pageBuilder{
+		store: t.store, ctx: ctx, db: t.conn, reader: reader{store: t.store},
+		q: storage.Query{Filter: c.Filter, From: uint64(c.After) + 1, Limit: 1},
+	}
+	for !b.page.Done && len(b.page.Records) == 0 {
+		b.page, b.looked = storage.Page{Head: t.head.Position}, 0
+		if scan {
+			err = b.scan(uint64(t.head.Position))
+		} else {
+			err = b.byPosition(p, t.store.index.view(&indexRows{store: t.store, ctx: ctx, db: t.conn}, p.Keys))
+		}
+		if err != nil {
+			return 0, err
+		}
+		b.q.From = b.page.Scanned + 1
+	}
+	if len(b.page.Records) == 0 {
+		return 0, nil
+	}
+	return b.page.Records[0].Position, nil
+}
+
+// settle ends a transaction that writes nothing. Where the outcome of an earlier commit was unknown, what is visible
+// of it may not be on the replicas that commits wait for: only an answer to a commit that writes something, and so
+// waits for them, makes it good to tell anybody.
+func (t *commit) settle() error {
+	s := t.store
+	defer s.link.watch(s.clock)()
+	ctx := context.Background()
+	if !s.doubt {
+		if _, err := t.conn.Exec(ctx, "ROLLBACK"); err != nil {
+			s.link.drop() // the server rolls back what nobody commits
+		}
+		return nil
+	}
+	var b pgx.Batch
+	b.Queue(`UPDATE head SET one = true`)
+	return t.send(ctx, &b)
+}
+
+// send does what is queued, and COMMIT. Its error is event.ErrUnknown if nobody can say whether that was done.
+func (t *commit) send(ctx context.Context, b *pgx.Batch) error {
+	s := t.store
+	last := b.Len()
+	b.Queue("COMMIT")
+	results := t.conn.SendBatch(ctx, b)
+	var err error
+	done := 0
+	for ; done <= last && err == nil; done++ {
+		tag, failed := results.Exec()
+		if err = failed; err == nil && done == last && tag.String() != "COMMIT" {
+			err = errRolledBack
+		}
+	}
+	if closing := results.Close(); err == nil {
+		err = closing
+	}
+	switch {
+	case err == nil:
+		s.doubt = false
+		return nil
+	case answered(err) || errors.Is(err, errRolledBack):
+		if _, failed := t.conn.Exec(ctx, "ROLLBACK"); failed != nil {
+			s.link.drop()
+		}
+		return err
+	}
+	s.link.drop()
+	s.doubt = true
+	return fmt.Errorf("%w: %w", event.ErrUnknown, classify(err))
+}
+
+var errRolledBack = event.Errorf(event.ErrUnavailable, "write store: the database rolled the transaction back").
+	Hint("try again")

@@ -1,0 +1,166 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/lethe-es/lethe/event"
+)
+
+// link is the one connection of a process that writes to the log. It is opened when it is needed and again when it
+// broke.
+type link struct {
+	address address
+	timeout time.Duration
+	conn    *pgx.Conn
+}
+
+func newLink(a address, timeout time.Duration) *link { return &link{address: a, timeout: timeout} }
+
+// connect gives the connection.
+func (l *link) connect(ctx context.Context) (*pgx.Conn, error) {
+	if l.conn != nil && !l.conn.IsClosed() {
+		return l.conn, nil
+	}
+	conn, err := dial(ctx, l.address, map[string]string{
+		// A process that vanished while it held the head must not keep the others waiting.
+		"idle_in_transaction_session_timeout": milliseconds(l.timeout),
+		"lock_timeout":                        milliseconds(l.timeout),
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.conn = conn
+	return conn, nil
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// dial opens a connection that is only ever closed, never cancelled: the library would ask the server to cancel what
+// runs when a connection breaks, and a COMMIT that is cancelled while it waits for a replica becomes visible without
+// being on the replica.
+func dial(ctx context.Context, a address, params map[string]string) (*pgx.Conn, error) {
+	c, err := pgx.ParseConfig(a.text)
+	if err != nil {
+		return nil, event.Invalid("malformed_address", "read address %s: the database library does not understand it", a.place)
+	}
+	a.configure(c)
+	for name, value := range params {
+		c.RuntimeParams[name] = value
+	}
+	var connected atomic.Bool
+	through := c.DialFunc
+	c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if connected.Load() {
+			return nil, errors.New("nothing is cancelled")
+		}
+		return through(ctx, network, addr)
+	}
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	connected.Store(true)
+	return conn, durable(ctx, conn)
+}
+
+// durable makes commits of a connection wait for the disk, whatever the server's setting; what waits for more, as for
+// a replica, stays so.
+func durable(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
+		WHERE current_setting('synchronous_commit') IN ('off', 'local')`)
+	return err
+}
+
+// drop gives up the connection. The server ends its transaction, whichever way it was going.
+func (l *link) drop() {
+	if l.conn != nil {
+		l.conn.PgConn().Conn().Close() // not Close: that would wait for the server
+		l.conn = nil
+	}
+}
+
+// close says goodbye.
+func (l *link) close() {
+	if l.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = l.conn.Close(ctx) // the server notices anyway
+		l.conn = nil
+	}
+}
+
+// watch closes the connection if done is not called in time: no deadline of a context may reach a COMMIT, because the
+// library would cancel it.
+func (l *link) watch(clock event.Clock) (done func()) {
+	finished := make(chan struct{})
+	raw := l.conn.PgConn().Conn()
+	after := clock.After(l.timeout)
+	go func() {
+		select {
+		case <-finished:
+		case <-after:
+			raw.Close()
+		}
+	}()
+	return func() { close(finished) }
+}
+
+// newPool opens the connections of everything but commits.
+func newPool(ctx context.Context, a address) (*pgxpool.Pool, error) {
+	c, err := a.pool()
+	if err != nil {
+		return nil, err
+	}
+	c.AfterConnect = durable
+	return pgxpool.NewWithConfig(ctx, c)
+}
+
+// tries calls do until it does not fail for want of a connection, the store's patience ends, or ctx does. What do does
+// must be such that it may be done twice.
+func (s *Store) tries(ctx context.Context, do func(ctx context.Context) error) error {
+	var waited time.Duration
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second/2) {
+		if err := s.usable(ctx); err != nil {
+			return err
+		}
+		err := do(ctx)
+		if !passing(err) {
+			return s.explain(ctx, err)
+		}
+		if waited += pause; waited > s.patience {
+			return s.explain(ctx, err)
+		}
+		select {
+		case <-s.clock.After(pause):
+		case <-ctx.Done():
+			return s.explain(ctx, ctx.Err())
+		case <-s.ctx.Done():
+			return errClosed()
+		}
+	}
+}
+
+// explain is classify for calls that ended because the caller or the store ended.
+func (s *Store) explain(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case s.ctx.Err() != nil:
+		return errClosed()
+	}
+	return classify(err)
+}
+
+func contextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
