@@ -96,7 +96,7 @@ func (m *mortal) Commit(ctx context.Context, p storage.Probe,
 }
 
 func (m *mortal) Page(ctx context.Context, q storage.Query) (storage.Page, error) {
-	q.Limit = min(q.Limit, 150)
+	q.Limit = min(q.Limit, 100)
 	return call(m.victim, func() (storage.Page, error) { return m.Store.Page(ctx, q) })
 }
 
@@ -152,7 +152,7 @@ func killedAt(t *testing.T, n int64, late bool) bool {
 	t.Helper()
 	from, to := inMemory(t), inMemory(t)
 	l := newLife(t, uint64(n), from)
-	l.goOn(90)
+	l.goOn(60)
 	v := &victim{late: late}
 	v.calls.Store(n)
 	o := archive.CopyOptions{Place: "/to"}
@@ -189,7 +189,7 @@ func killedAt(t *testing.T, n int64, late bool) bool {
 
 // TestCopyKilledFolder does the same to folders, some of the calls.
 func TestCopyKilledFolder(t *testing.T) {
-	for n := int64(2); n < 60; n += 7 {
+	for n := int64(2); n < 50; n += 11 {
 		from, to := inFolder(t), inFolder(t)
 		newLife(t, uint64(n), from).goOn(60)
 		want := read(t, from)
@@ -210,7 +210,7 @@ func TestCopyKilledFolder(t *testing.T) {
 // acknowledged is in the copy, what was truncated is gone from it.
 func TestCopyOfBusySource(t *testing.T) {
 	from, to := inMemory(t), inFolder(t)
-	newLife(t, 1, from).goOn(800)
+	newLife(t, 1, from).goOn(400)
 	var busy sync.WaitGroup
 	var acknowledged sync.Map
 	turns := make(chan struct{}, 400) // work goes on as the copy does

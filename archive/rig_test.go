@@ -26,7 +26,12 @@ func inMemory(t testing.TB) storage.Store {
 
 func inFolder(t testing.TB) storage.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), t.TempDir(), &sqlite.Options{Indexed: []string{"channel"}, Flush: 50})
+	return inFolderOf(t, 50)
+}
+
+func inFolderOf(t testing.TB, flush int) storage.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), t.TempDir(), &sqlite.Options{Indexed: []string{"channel"}, Flush: flush})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,13 +105,24 @@ func (g *growing) row(ctx context.Context, size int) (*Growth, error) {
 	begin := b.Clock.Now()
 	err = b.with(ctx, func(t *target) error {
 		row.Open = millis(b.Clock.Now().Sub(begin))
+		if b.Folder == "" {
+			sizes, err := t.Sizes(ctx)
+			if err != nil {
+				return err
+			}
+			for _, part := range sizes {
+				row.Bytes += part.Bytes
+			}
+		}
 		return g.probe(ctx, t, row)
 	})
 	if err != nil {
 		return nil, err
 	}
 	row.Events = uint64(g.events)
-	row.Bytes, err = folderBytes(b.Folder)
+	if b.Folder != "" {
+		row.Bytes, err = folderBytes(b.Folder)
+	}
 	return row, err
 }
 

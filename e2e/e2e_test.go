@@ -1,6 +1,6 @@
 // Package e2e_test plays the plays of testdata: each drives the real program, lethe, as a person would at a shell,
-// and reads as documentation of what that person sees. The plays of a store's everyday run twice: on a folder, and on a
-// server, whose address is then in LETHE_STORE.
+// and reads as documentation of what that person sees. The plays of a store's everyday run three times: on a folder, on a
+// database, and on a server, whose address is then in LETHE_STORE.
 //
 // Besides the commands of testscript (go doc github.com/rogpeppe/go-internal/testscript) a play may use
 //
@@ -9,7 +9,7 @@
 //	patch FILE OLD NEW    replace every OLD in FILE by NEW of the same length; OLD must be there
 //	sql FILE STATEMENT    change a database file that no process holds
 //
-// and the conditions [folder] and [server].
+// and the conditions [folder], [database] and [server].
 package e2e_test
 
 import (
@@ -24,13 +24,14 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/lethe-es/lethe/internal/cli"
+	"github.com/lethe-es/lethe/storage/postgres/pgtest"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"lethe": func() { os.Exit(cli.Main()) }})
 }
 
-// params are what all plays have; on is "folder" or "server".
+// params are what all plays have; on is "folder", "database" or "server".
 func params(on string) testscript.Params {
 	return testscript.Params{
 		RequireExplicitExec: true,
@@ -38,7 +39,7 @@ func params(on string) testscript.Params {
 			"await": await, "certificate": certificate, "patch": patch, "sql": sql,
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond != "folder" && cond != "server" {
+			if cond != "folder" && cond != "database" && cond != "server" {
 				return false, fmt.Errorf("there is no condition %s", cond)
 			}
 			return cond == on, nil
@@ -55,11 +56,27 @@ func TestPlays(t *testing.T) {
 // TestPlaysOnServer plays what a store's everyday is made of on a server: the same commands, the same answers.
 func TestPlaysOnServer(t *testing.T) {
 	p := params("server")
-	for _, name := range []string{"badinput", "first", "lifecycle", "output", "past", "refused", "relation", "why"} {
-		p.Files = append(p.Files, filepath.Join("testdata", name+".txtar"))
-	}
-	p.Setup = serve
+	p.Files, p.Setup = everyday(), serve
 	testscript.Run(t, p)
+}
+
+// TestPlaysOnDatabase plays the same on a database, a schema for each play.
+func TestPlaysOnDatabase(t *testing.T) {
+	p := params("database")
+	p.Files = everyday()
+	p.Setup = func(env *testscript.Env) error {
+		env.Setenv("LETHE_STORE", pgtest.Place(t))
+		return nil
+	}
+	testscript.Run(t, p)
+}
+
+// everyday are the plays of what a store's everyday is made of.
+func everyday() (files []string) {
+	for _, name := range []string{"badinput", "first", "lifecycle", "output", "past", "refused", "relation", "why"} {
+		files = append(files, filepath.Join("testdata", name+".txtar"))
+	}
+	return files
 }
 
 func patch(ts *testscript.TestScript, neg bool, args []string) {

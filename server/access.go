@@ -31,6 +31,17 @@ func (s *Server) flush(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
+// recheck cuts subscriptions whose token another process revoked.
+func (s *Server) recheck(ctx context.Context) error {
+	var failed []error
+	for _, t := range s.tenants {
+		if t.keeper != nil {
+			failed = append(failed, t.keeper.Recheck(ctx))
+		}
+	}
+	return errors.Join(failed...)
+}
+
 // procedure is something that can be called.
 type procedure struct {
 	name    string

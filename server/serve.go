@@ -34,7 +34,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, secure *tls.Config) 
 	h.TLSConfig = secure
 	failed := make(chan error, 1)
 	go func() { failed <- s.accept(h, l) }()
-	flushed := s.keepFlushing()
+	flushed := s.keepTokens()
 	s.logger.Info("serving", "address", l.Addr().String(), "tls", secure != nil, "tokens", !s.options.NoTokens,
 		"stores", len(s.tenants))
 	var err error
@@ -110,22 +110,30 @@ func (s *Server) drain(h *http.Server, open *lobby, endCalls context.CancelCause
 	}
 }
 
-// keepFlushing writes when tokens were last used, from time to time, until it is told to stop.
-func (s *Server) keepFlushing() (stop func()) {
+// recheckTime is how long a subscription may outlive its token where another process revoked it.
+const recheckTime = time.Second
+
+// keepTokens writes when tokens were last used and looks for those that other processes revoked, from time to time,
+// until it is told to stop.
+func (s *Server) keepTokens() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-s.clock.After(flushTime):
+	every := func(pause time.Duration, what string, do func(context.Context) error) {
+		running.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-s.clock.After(pause):
+				}
+				if err := do(ctx); err != nil && ctx.Err() == nil {
+					s.logger.Error(what, "code", event.Code(err))
+				}
 			}
-			if err := s.flush(ctx); err != nil {
-				s.logger.Error("note use of tokens", "code", event.Code(err))
-			}
-		}
-	})
+		})
+	}
+	every(flushTime, "note use of tokens", s.flush)
+	every(recheckTime, "look for revoked tokens", s.recheck)
 	return func() {
 		cancel()
 		running.Wait()

@@ -20,7 +20,8 @@ import (
 const maxLabelBytes = 100
 
 // Keeper gives out, checks and takes back the tokens of one store. Safe for concurrent use. Revocations reach who
-// watches (Watch) if they go through the same Keeper, so a process has one for each store.
+// watches (Watch) at once if they go through the same Keeper, so a process has one for each store; those of other
+// processes do with the next Recheck.
 type Keeper struct {
 	tokens storage.Tokens
 	clock  event.Clock
@@ -182,6 +183,22 @@ func (k *Keeper) Flush(ctx context.Context) error {
 		k.uses.giveBack(noted)
 	}
 	return err
+}
+
+// Recheck looks every watched token up again, and ends the watches of those that another process revoked. A server of a
+// store that several processes serve calls it every so often; where a lookup fails, that token's watches go on.
+func (k *Keeper) Recheck(ctx context.Context) error {
+	var failed []error
+	for _, id := range k.watches.watched() {
+		t, err := k.tokens.Token(ctx, id)
+		switch {
+		case errors.Is(err, event.ErrNotFound) || err == nil && t.Revoked != 0:
+			k.watches.end(id)
+		case err != nil:
+			failed = append(failed, err)
+		}
+	}
+	return errors.Join(failed...)
 }
 
 // Watch gives a channel that is closed when the token is revoked; if it is already, the channel is closed from the

@@ -1,6 +1,10 @@
 package token
 
-import "sync"
+import (
+	"maps"
+	"slices"
+	"sync"
+)
 
 // watches tells who is at work with a token that it was revoked. A token takes room here as long as somebody watches
 // it, and for good once it was revoked through this keeper: the store keeps those tokens too.
@@ -45,6 +49,13 @@ func (w *watches) release(id string, x *watch) {
 	if x.watching == 0 && w.open[id] == x {
 		delete(w.open, id)
 	}
+}
+
+// watched are the tokens somebody watches.
+func (w *watches) watched() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.open))
 }
 
 func (w *watches) end(id string) {

@@ -60,6 +60,41 @@ func TestWatch(t *testing.T) {
 }
 
 // TestWatchOfAFailedRevoke holds that nobody is cut while a token is surely good, and all are where it may be revoked.
+// TestRecheckFindsRevocationsOfOthers revokes through another keeper of the same store, as another process does.
+func TestRecheckFindsRevocationsOfOthers(t *testing.T) {
+	engine := memory.Open(memory.Options{})
+	d := token.New(engine, event.SystemClock{}, rand.NewChaCha8([32]byte{1}))
+	other := token.New(engine, event.SystemClock{}, rand.NewChaCha8([32]byte{2}))
+	var channels []<-chan struct{}
+	var ids []string
+	for range 3 {
+		secret, _, err := d.Create(t.Context(), token.Grant{Scope: token.Scope{Read: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		revoked, release := d.Watch(secret.ID())
+		defer release()
+		channels, ids = append(channels, revoked), append(ids, secret.ID())
+	}
+	if _, err := other.Revoke(t.Context(), ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := d.Recheck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if closed(channels[0]) || !closed(channels[1]) || closed(channels[2]) {
+			t.Errorf("watches closed: %t %t %t", closed(channels[0]), closed(channels[1]), closed(channels[2]))
+		}
+	}
+	if err := engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Recheck(t.Context()); event.Code(err) != "unavailable" || closed(channels[0]) {
+		t.Errorf("recheck without a store: %v", err)
+	}
+}
+
 func TestWatchOfAFailedRevoke(t *testing.T) {
 	d := newDesk(t)
 	s := d.create(t, reader)

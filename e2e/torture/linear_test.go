@@ -149,7 +149,7 @@ func abruptly(h *history, store *lethe.Store) {
 }
 
 // judge holds a finished history against the model and the log it left behind.
-func judge(ctx context.Context, b bed, h *history, watch *watchers) error {
+func judge(ctx context.Context, b bed, h *history, watch ...*watchers) error {
 	switch porcupine.CheckOperationsTimeout(streamModel(), h.ops, 20*time.Second) {
 	case porcupine.Illegal:
 		return errors.New("it is not linearizable")
@@ -164,7 +164,11 @@ func judge(ctx context.Context, b bed, h *history, watch *watchers) error {
 	if err := errors.Join(engine.Close(), findings); err != nil {
 		return err
 	}
-	return errors.Join(h.checkPlaces(events), h.checkOrder(), h.checkWhole(events), watch.check(events))
+	errs := []error{h.checkPlaces(events), h.checkOrder(), h.checkWhole(events)}
+	for _, w := range watch {
+		errs = append(errs, w.check(events))
+	}
+	return errors.Join(errs...)
 }
 
 // checkPlaces: every acknowledged event is in the log once, where it was said to be.

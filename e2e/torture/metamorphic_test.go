@@ -19,10 +19,12 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/log"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pgtest"
 )
 
-// TestMetamorphic runs random programmes of every operation on memory and on SQLite: every answer is the same, down
-// to ids, leaves and error codes. A failing programme is printed with the flag that runs it again.
+// TestMetamorphic runs random programmes of every operation on memory, on SQLite, and some of them on PostgreSQL: every
+// answer is the same, down to ids, leaves and error codes. A failing programme is printed with the flag that runs it
+// again.
 func TestMetamorphic(t *testing.T) {
 	t.Parallel()
 	checks := flag.Lookup("rapid.checks")
@@ -35,25 +37,34 @@ func TestMetamorphic(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	dir, n := t.TempDir(), 0
+	dir, n, third := t.TempDir(), 0, 0
 	rapid.Check(t, func(r *rapid.T) {
 		n++
 		folder := filepath.Join(dir, strconv.Itoa(n))
 		p := drawProgramme(r)
-		other := sqliteWorld(p.seed, folder, p.batch, p.flush)
-		if err := p.compare(t.Context(), memoryWorld(p.seed, p.batch), other); err != nil {
+		worlds := []*world{memoryWorld(p.seed, p.batch), sqliteWorld(p.seed, folder, p.batch, p.flush)}
+		if p.third {
+			third++
+			worlds = append(worlds, postgresWorld(p.seed, pgtest.Place(t), p.batch, p.flush))
+		}
+		if err := p.compare(t.Context(), worlds...); err != nil {
 			r.Fatal(err)
 		}
 		if err := os.RemoveAll(folder); err != nil {
 			r.Fatal(err)
 		}
 	})
+	t.Logf("%d programmes, %d of them on PostgreSQL too: 0 differences", n, third)
+	if third == 0 {
+		t.Error("no programme ran on PostgreSQL")
+	}
 }
 
-// programme is what is done in two worlds.
+// programme is what is done in two worlds or three.
 type programme struct {
 	seed         uint64
 	batch, flush int
+	third        bool // on PostgreSQL too
 	deeds        []deed
 }
 
@@ -62,6 +73,7 @@ func drawProgramme(r *rapid.T) *programme {
 		seed:  rapid.Uint64().Draw(r, "seed"),
 		batch: rapid.SampledFrom([]int{0, 3}).Draw(r, "batch"),
 		flush: rapid.SampledFrom([]int{7, 7, 0}).Draw(r, "flush"),
+		third: rapid.SampledFrom([]bool{true, false, false, false, false, false}).Draw(r, "on PostgreSQL"),
 	}
 	draw := &programmer{r: r}
 	for range rapid.IntRange(1, 40).Draw(r, "steps") {
@@ -70,7 +82,7 @@ func drawProgramme(r *rapid.T) *programme {
 	return p
 }
 
-// compare runs the programme in both worlds and says where they differ.
+// compare runs the programme in all worlds and says where one differs from the first.
 func (p *programme) compare(ctx context.Context, worlds ...*world) (err error) {
 	for _, w := range worlds {
 		if err := w.reopen(ctx); err != nil {
@@ -78,18 +90,20 @@ func (p *programme) compare(ctx context.Context, worlds ...*world) (err error) {
 		}
 		defer func() { err = errors.Join(err, w.store.Close()) }()
 	}
-	for _, d := range p.deeds {
-		if diff := cmp.Diff(d.do(ctx, worlds[0]), d.do(ctx, worlds[1])); diff != "" {
-			return fmt.Errorf("%s:\n%s", d.name, diff)
+	for _, d := range append(p.deeds, deed{"in the end", func(ctx context.Context, w *world) string {
+		return w.everything(ctx)
+	}}) {
+		want := d.do(ctx, worlds[0])
+		for _, w := range worlds[1:] {
+			if diff := cmp.Diff(want, d.do(ctx, w)); diff != "" {
+				return fmt.Errorf("%s on %s:\n%s", d.name, w.name, diff)
+			}
 		}
 	}
 	for _, w := range worlds {
 		if _, err := inspect(ctx, w.engine); err != nil {
 			return fmt.Errorf("inspect %s: %w", w.name, err)
 		}
-	}
-	if diff := cmp.Diff(worlds[0].everything(ctx), worlds[1].everything(ctx)); diff != "" {
-		return fmt.Errorf("in the end:\n%s", diff)
 	}
 	return nil
 }

@@ -12,13 +12,14 @@ import (
 	"time"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage/postgres/pgtest"
 )
 
 func TestMain(m *testing.M) {
 	if mode := os.Getenv("LETHE_VICTIM"); mode != "" {
 		os.Exit(victim(context.Background(), mode))
 	}
-	os.Exit(m.Run())
+	pgtest.Run(m)
 }
 
 // scale is the number a test runs with: otherwise, unless the variable gives another one.

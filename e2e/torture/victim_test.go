@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/lethe-es/lethe"
@@ -19,13 +20,14 @@ import (
 	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/log"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres"
 	"github.com/lethe-es/lethe/storage/sqlite"
 )
 
 // order is what a victim is told to do, in its environment.
 type order struct {
 	mode  string // one of tasks
-	dir   string // the folder of the store
+	dir   string // the folder of the store, or its address
 	run   uint32 // how often a victim worked there before, from 1: part of its event ids
 	flush int
 	steps int // 0: until it is killed
@@ -93,7 +95,7 @@ func victim(ctx context.Context, mode string) int {
 	w := &work{order: order{mode: mode, dir: os.Getenv("LETHE_VICTIM_DIR"), run: uint32(number("RUN")),
 		flush: number("FLUSH"), steps: number("STEPS")}}
 	var err error
-	if w.engine, err = sqlite.Open(ctx, w.dir, &sqlite.Options{Flush: w.flush}); err == nil {
+	if w.engine, err = openEngine(ctx, w.dir, w.flush); err == nil {
 		w.store, err = lethe.Open(ctx, w.engine, kms.None, nil)
 	}
 	if err != nil {
@@ -110,6 +112,14 @@ func victim(ctx context.Context, mode string) int {
 		return exitFailed
 	}
 	return 0
+}
+
+// openEngine opens the store in a folder, or at an address of PostgreSQL.
+func openEngine(ctx context.Context, place string, flush int) (storage.Store, error) {
+	if strings.HasPrefix(place, "postgres://") {
+		return postgres.Open(ctx, place, &postgres.Options{Flush: flush, Create: true})
+	}
+	return sqlite.Open(ctx, place, &sqlite.Options{Flush: flush})
 }
 
 // ticket names one request: its ids and drafts follow from it, so that who finds an event knows what it must be.

@@ -31,6 +31,14 @@ func newWatchers(seed uint64) *watchers {
 	}
 }
 
+// suffixed are watchers beside others of the same log, whose followers have names of their own.
+func (w *watchers) suffixed(suffix string) *watchers {
+	for _, f := range w.tallies {
+		f.name += suffix
+	}
+	return w
+}
+
 // start lets all of them watch a store that was just opened; what it returns makes them leave.
 func (w *watchers) start(ctx context.Context, store *lethe.Store) (stop func() error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -168,7 +176,7 @@ func poll(ctx context.Context, look func() (bool, error)) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for a watcher to see the end: %w", ctx.Err())
+			return fmt.Errorf("wait for what must come about: %w", ctx.Err())
 		case <-(event.SystemClock{}).After(pause):
 		}
 	}

@@ -24,7 +24,7 @@ import (
 	"github.com/lethe-es/lethe/server"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/memory"
-	"github.com/lethe-es/lethe/storage/sqlite"
+	"github.com/lethe-es/lethe/storage/postgres/pgtest"
 )
 
 // patience is how long a client of these tests tries again: longer than any server stays away.
@@ -54,8 +54,8 @@ type host struct {
 	address string
 }
 
-func startHost(ctx context.Context, dir string) (*host, error) {
-	o := order{mode: "serve", dir: dir, run: 1, flush: 16}
+func startHost(ctx context.Context, place string) (*host, error) {
+	o := order{mode: "serve", dir: place, run: 1, flush: 16}
 	cmd := o.command(ctx)
 	complaint := new(bytes.Buffer)
 	cmd.Stderr = complaint
@@ -90,12 +90,24 @@ func (h *host) kill() error {
 // connections at random messages, while the server is killed and started again.
 func TestLinearizableOverTheWire(t *testing.T) {
 	t.Parallel()
+	runWire(t, scale(t, "LETHE_WIRE_HISTORIES", 16), 1, func() string { return t.TempDir() })
+}
+
+// TestLinearizableOverTwoServers is the same with two servers on one PostgreSQL store. While one of them is away, its
+// callers are led to the other, which answers for what the first one left unanswered.
+func TestLinearizableOverTwoServers(t *testing.T) {
+	t.Parallel()
+	runWire(t, max(1, scale(t, "LETHE_WIRE_HISTORIES", 16)/4), 2, func() string { return pgtest.Place(t) })
+}
+
+// runWire runs histories, each in a new place that so many servers keep.
+func runWire(t *testing.T, histories, servers int, place func() string) {
 	from := seed(t)
 	counts := make(map[outcome]int)
 	kills, cuts := 0, int64(0)
-	for n := range scale(t, "LETHE_WIRE_HISTORIES", 16) {
-		w := &wireHistory{h: newHistory(chance(from, n).Uint64()), dir: t.TempDir(), chance: chance(from, n)}
-		if err := w.run(t.Context()); err != nil {
+	for n := range histories {
+		w := &wireHistory{h: newHistory(chance(from, n).Uint64()), place: place(), chance: chance(from, n)}
+		if err := w.run(t.Context(), servers); err != nil {
 			t.Fatalf("history %d of LETHE_SEED=%d: %v", n, from, err)
 		}
 		for o, c := range w.h.counts {
@@ -118,20 +130,24 @@ func TestLinearizableOverTheWire(t *testing.T) {
 // wireHistory is one history over the wire.
 type wireHistory struct {
 	h      *history
-	dir    string
+	place  string // a folder, or the address of a schema
 	chance *rand.Rand
 	kills  int
 	cuts   atomic.Int64
 
 	mu      sync.Mutex
-	host    *host
-	cutters []*cutter
+	hosts   []*host
+	cutters []*cutter // each is of the host of its number, modulo
 	stores  []*remote.Client
 }
 
-func (w *wireHistory) run(ctx context.Context) (err error) {
-	if w.host, err = startHost(ctx, w.dir); err != nil {
-		return err
+func (w *wireHistory) run(ctx context.Context, servers int) error {
+	for range servers {
+		h, err := startHost(ctx, w.place)
+		if err != nil {
+			return err
+		}
+		w.hosts = append(w.hosts, h)
 	}
 	everyone := make([]*client, clients)
 	streams := []event.StreamID{event.Stream("a", "1"), event.Stream("a", "2"), event.Stream("b", "1")}
@@ -143,30 +159,39 @@ func (w *wireHistory) run(ctx context.Context) (err error) {
 		everyone[i] = &client{number: i, h: w.h, chance: chance(w.chance.Uint64(), i), streams: streams, store: store,
 			known: make(map[event.StreamID]known)}
 	}
-	watching, err := w.connect(ctx, chance(w.chance.Uint64(), clients))
+	var crowd []*crowd
+	for i := range servers {
+		watching, err := w.connect(ctx, chance(w.chance.Uint64(), clients+i))
+		if err != nil {
+			return err
+		}
+		crowd = append(crowd, watchAt(ctx, watching, w.chance.Uint64(), i))
+	}
+	err := w.work(ctx, everyone)
+	var watch []*watchers
+	for _, c := range crowd {
+		if err == nil {
+			err = c.drain(ctx, c.store, patience)
+		}
+		watch = append(watch, c.watchers)
+	}
+	for _, c := range crowd {
+		err = errors.Join(err, c.stop())
+	}
+	err = errors.Join(err, w.close(), w.h.oddity)
 	if err != nil {
 		return err
 	}
-	watch := newWatchers(w.chance.Uint64())
-	stop := watch.start(ctx, watching)
-	err = w.work(ctx, everyone)
-	if err == nil {
-		err = watch.drain(ctx, watching, patience)
-	}
-	err = errors.Join(err, stop(), w.close(), w.h.oddity)
-	if err != nil {
-		return err
-	}
-	b := bed{name: "sqlite", open: func() (storage.Store, error) {
-		return sqlite.Open(context.Background(), w.dir, &sqlite.Options{Flush: 16})
+	b := bed{name: w.place, open: func() (storage.Store, error) {
+		return openEngine(context.Background(), w.place, 16)
 	}}
-	return judge(ctx, b, w.h, watch)
+	return judge(ctx, b, w.h, watch...)
 }
 
 // connect is a client with a network of its own, of which about one message in fifty is the last of its connection.
 func (w *wireHistory) connect(ctx context.Context, random *rand.Rand) (*lethe.Store, error) {
 	var mu sync.Mutex
-	c, err := newCutter(w.host.address, func(message int) (before, after bool) {
+	c, err := newCutter(w.hosts[len(w.cutters)%len(w.hosts)].address, func(message int) (before, after bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		if n := random.IntN(100); n < 2 && message > 10 { // the first ones let it connect at all
@@ -195,7 +220,7 @@ func (w *wireHistory) work(ctx context.Context, everyone []*client) error {
 		wg.Go(func() {
 			c.run(ctx, steps)
 			if i < 2 {
-				errs[i] = w.restart(ctx)
+				errs[i] = w.restart(ctx, i%len(w.hosts))
 			}
 			c.run(ctx, steps)
 		})
@@ -204,22 +229,30 @@ func (w *wireHistory) work(ctx context.Context, everyone []*client) error {
 	return errors.Join(errs...)
 }
 
-func (w *wireHistory) restart(ctx context.Context) error {
+func (w *wireHistory) restart(ctx context.Context, n int) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.host.kill(); err != nil {
+	if err := w.hosts[n].kill(); err != nil {
 		return err
 	}
 	w.kills++
-	next, err := startHost(ctx, w.dir)
+	w.lead(n, w.hosts[(n+1)%len(w.hosts)].address)
+	next, err := startHost(ctx, w.place)
 	if err != nil {
 		return err
 	}
-	w.host = next
-	for _, c := range w.cutters {
-		c.lead(next.address)
-	}
+	w.hosts[n] = next
+	w.lead(n, next.address)
 	return nil
+}
+
+// lead leads the callers of one server somewhere.
+func (w *wireHistory) lead(n int, address string) {
+	for i, c := range w.cutters {
+		if i%len(w.hosts) == n {
+			c.lead(address)
+		}
+	}
 }
 
 func (w *wireHistory) close() error {
@@ -230,7 +263,10 @@ func (w *wireHistory) close() error {
 	for _, c := range w.cutters {
 		errs = append(errs, c.close())
 	}
-	return errors.Join(append(errs, w.host.kill())...)
+	for _, h := range w.hosts {
+		errs = append(errs, h.kill())
+	}
+	return errors.Join(errs...)
 }
 
 // TestCutAtEveryMessage makes one client do one of everything, again and again, and each time the connection is cut

@@ -15,6 +15,7 @@ import (
 	"github.com/lethe-es/lethe/log"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/memory"
+	"github.com/lethe-es/lethe/storage/postgres"
 	"github.com/lethe-es/lethe/storage/sqlite"
 )
 
@@ -59,6 +60,18 @@ func sqliteWorld(seed uint64, dir string, batch, flush int) *world {
 		})
 	}
 	return &world{name: "sqlite", open: open, batch: batch, clock: newStepClock(), rand: randomness(seed + 1)}
+}
+
+// postgresWorld paces its engine with the machine's clock: a wait on the world's own is no wait.
+func postgresWorld(seed uint64, address string, batch, flush int) *world {
+	store, life, secret := identity(seed)
+	open := func() (storage.Store, error) {
+		return postgres.Open(context.Background(), address, &postgres.Options{
+			Rand: strings.NewReader(string(slices.Concat(store, life, secret))), Indexed: metadataKeys(), Flush: flush,
+			Create: true,
+		})
+	}
+	return &world{name: "postgres", open: open, batch: batch, clock: newStepClock(), rand: randomness(seed + 1)}
 }
 
 // reopen closes the store, if it is open, and opens it.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,15 +196,18 @@ func (a *app) measure(ctx context.Context, f *benchFlags,
 			return c.Store, nil
 		}
 	} else {
-		if b.Folder = a.settings.Store; a.settings.Source(setting.Store) == "default" {
+		if b.Folder = a.settings.Store; database(b.Folder) {
+			b.Folder = "" // its disk is elsewhere
+		} else if a.settings.Source(setting.Store) == "default" {
 			if b.Folder, err = os.MkdirTemp("", "lethe-bench-"); err != nil {
 				return fmt.Errorf("make scratch store: %w", err)
 			}
 			defer func() { err = errors.Join(err, os.RemoveAll(b.Folder)) }()
 			a.out.Say("measuring a scratch store in %s", b.Folder)
 		}
+		place := cmp.Or(b.Folder, a.settings.Store)
 		b.Open = func(ctx context.Context) (storage.Store, error) { // the engine itself: it is what is measured
-			engine, _, err := a.folder(ctx, b.Folder, "", creating)
+			engine, _, err := a.engine(ctx, place, "", creating)
 			return engine, err
 		}
 	}

@@ -88,10 +88,13 @@ func (a *app) load() (err error) {
 func (a *app) root() *cobra.Command {
 	root := group("lethe", "The event store that can forget",
 		`Lethe keeps events: an append-only, totally ordered, verifiable log in a folder, which one
-process at a time uses, or behind a server (lethe serve), which many do.
+process at a time uses, in a PostgreSQL database, which several do, or behind a server (lethe
+serve), which many do.
 
-Every command works on a store. --store names it: a folder, ./data unless given, or the
-address of a server, http(s)://host:port, with /name behind it where it has several stores.
+Every command works on a store. --store names it: a folder, ./data unless given; the address of
+a database, postgres://user@host/database, with ?schema=name where it holds several stores (the
+password comes from PGPASSWORD or ~/.pgpass); or the address of a server, http(s)://host:port,
+with /name behind it where it has several stores.
 Data goes to stdout, everything else to stderr.
 
 Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict ·

@@ -44,6 +44,9 @@ func (a *app) configShowCommand() *cobra.Command {
 			for _, key := range setting.Keys() {
 				line := settingLine{Setting: key, Value: a.settings.Value(key)}
 				cells := []string{key, a.settings.Text(key)}
+				if key == setting.Store {
+					line.Value, cells[1] = shown(a.settings.Store), shown(a.settings.Store)
+				}
 				if sources {
 					line.Source = a.settings.Source(key)
 					cells = append(cells, line.Source)

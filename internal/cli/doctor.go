@@ -119,7 +119,7 @@ func (a *app) examine(ctx context.Context, s *opened) (err error) {
 	looks := []func(context.Context) error{d.log, d.index, d.tree}
 	if s.engine != nil {
 		d.patient = bare{s.engine}
-		looks = slices.Insert(looks, 0, d.file)
+		looks = slices.Insert(looks, 0, d.engine)
 	} else {
 		d.patient = distant{s.Store}
 		looks = slices.Insert(looks, 0, d.server)
@@ -168,13 +168,30 @@ func (d *doctor) verdict() error {
 		if !c.OK {
 			return &event.Error{Sentinel: event.ErrCorrupt, Code: "verification_failed",
 				Message: fmt.Sprintf("check store %s: %s: %s", d.store.where, c.Check, c.Detail),
-				Next:    "keep the folder as it is and restore a backup; if only the index is wrong, run: lethe doctor --reindex"}
+				Next:    "keep the store as it is and restore a backup; if only the index is wrong, run: lethe doctor --reindex"}
 		}
 	}
 	return nil
 }
 
-func (d *doctor) file(context.Context) error {
+// engine looks at what the store lies in.
+func (d *doctor) engine(ctx context.Context) error {
+	db, ok := d.store.engine.(interface {
+		Server(ctx context.Context) (version string, format int, err error)
+	})
+	if !ok {
+		return d.file()
+	}
+	version, format, err := db.Server(ctx)
+	if err != nil {
+		return err
+	}
+	d.add("database", true, "PostgreSQL %s; its settings and its clock were checked when the store opened", version)
+	d.add("format", true, "tables of format %d", format)
+	return nil
+}
+
+func (d *doctor) file() error {
 	settings, fault, err := d.store.inspect()
 	if err != nil {
 		return err

@@ -112,7 +112,7 @@ func limits(o *setting.Serve) server.Limits {
 	}
 }
 
-// named is a folder, and under which name its store is served.
+// named is a folder or a database, and under which name its store is served.
 type named struct{ name, folder string }
 
 // served are the stores that the settings name.
@@ -124,13 +124,14 @@ func (a *app) served() ([]named, error) {
 	var list []named
 	for _, text := range given {
 		name, folder, ok := strings.Cut(text, "=")
-		if !ok {
-			name, folder = mainStore, text
+		if !ok || strings.Contains(name, "://") { // an address has = in itself
+			name, folder, ok = mainStore, text, false
 		}
-		again := func(s named) bool { return s.name == name || filepath.Clean(s.folder) == filepath.Clean(folder) }
+		again := func(s named) bool { return s.name == name || same(s.folder, folder) }
 		switch {
-		case strings.Contains(text, "://"):
-			return nil, event.Invalid("usage", "serve: %s is no folder", text).Hint("name one, such as --store ./data")
+		case strings.Contains(folder, "://") && !database(folder):
+			return nil, event.Invalid("usage", "serve: %s is neither a folder nor a database", folder).
+				Hint("name one, such as --store ./data")
 		case !ok && len(given) > 1:
 			return nil, event.Invalid("usage", "serve: of several stores each needs a name").
 				Hint("give --store NAME=FOLDER for each")
@@ -144,6 +145,11 @@ func (a *app) served() ([]named, error) {
 	return list, nil
 }
 
+// same tells whether two names of stores are of one store.
+func same(a, b string) bool {
+	return filepath.Clean(a) == filepath.Clean(b) || database(a) && database(b) && shown(a) == shown(b)
+}
+
 // open opens a store. Its lock says where it is served, so that who finds the folder held finds the server.
 func (h *hosted) open(ctx context.Context, s named, several bool, how access) error {
 	address := h.socket.Address
@@ -152,13 +158,13 @@ func (h *hosted) open(ctx context.Context, s named, several bool, how access) er
 	}
 	store, engine, err := h.app.log(ctx, s.folder, address, how)
 	if errors.Is(err, event.ErrNotFound) {
-		err = event.Errorf(event.ErrNotFound, "serve %s: there is no store in folder %s", s.name, s.folder).
+		err = event.Errorf(event.ErrNotFound, "serve %s: there is no store in %s", s.name, shown(s.folder)).
 			Hint("check the path, or make a store with --create")
 	}
 	if err != nil {
 		return err
 	}
-	h.names = append(h.names, s.name+" in "+s.folder)
+	h.names = append(h.names, s.name+" in "+shown(s.folder))
 	h.tenants = append(h.tenants, server.Tenant{Name: s.name, Store: store, Tokens: engine})
 	return nil
 }

@@ -36,13 +36,13 @@ func (a *app) copyStore(ctx context.Context, from, to string) (err error) {
 		return err
 	}
 	target, err := archive.ParsePlace(to)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case source == target:
+	}
+	if source == target {
 		return event.Invalid("usage", "copy store: FROM and TO are both %s", source)
 	}
-	old, _, err := a.folder(ctx, from, "", existing)
+	old, _, err := a.engine(ctx, from, "", existing)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (a *app) copyStore(ctx context.Context, from, to string) (err error) {
 	if err := archive.CheckSource(ctx, old, target); err != nil {
 		return err
 	}
-	fresh, _, err := a.folder(ctx, to, "", creating)
+	fresh, _, err := a.engine(ctx, to, "", creating)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (a *app) copyStore(ctx context.Context, from, to string) (err error) {
 		From string `json:"from"`
 		To   string `json:"to"`
 	}{report, root, source, target},
-		show.Field{"events", fmt.Sprint(report.Events)}, show.Field{"streams", fmt.Sprint(report.Streams)},
-		show.Field{"cursors", fmt.Sprint(report.Cursors)}, show.Field{"tokens", fmt.Sprint(report.Tokens)},
-		show.Field{"root", root}, show.Field{"from", source}, show.Field{"to", target})
+		[]show.Field{{"events", fmt.Sprint(report.Events)}, {"streams", fmt.Sprint(report.Streams)},
+			{"cursors", fmt.Sprint(report.Cursors)}, {"tokens", fmt.Sprint(report.Tokens)}, {"root", root},
+			{"from", source}, {"to", target}}...)
 }

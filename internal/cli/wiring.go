@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,7 +22,6 @@ import (
 	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/server"
 	"github.com/lethe-es/lethe/storage"
-	"github.com/lethe-es/lethe/storage/sqlite"
 )
 
 // opened is a store in use by a command.
@@ -34,45 +32,14 @@ type opened struct {
 	where          string        // folder or address
 }
 
-// access says what a command may do to a store that is not there.
-type access bool
-
-const (
-	existing access = false // the store must be there
-	creating access = true  // it is made
-)
-
 // remote tells whether --store names a server's store.
 func (a *app) remote() bool {
 	return strings.HasPrefix(a.settings.Store, "http://") || strings.HasPrefix(a.settings.Store, "https://")
 }
 
-// folder opens what keeps the store in a folder, with the driver it needs; address is where a server of this process
-// gives it out. The log on it is not opened.
-func (a *app) folder(ctx context.Context, dir, address string, how access) (e storage.Store, created bool, err error) {
-	if scheme, _, ok := strings.Cut(dir, "://"); ok {
-		return nil, false, event.Errorf(event.ErrUnsupported, "open store: %s:// is not a store's address here", scheme).
-			Hint("name a folder, such as --store ./data, or a server, such as --store http://127.0.0.1:7070")
-	}
-	_, err = os.Stat(filepath.Join(dir, "events.db"))
-	missing := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !missing {
-		return nil, false, fmt.Errorf("open store: %w", err)
-	}
-	if missing && how == existing {
-		return nil, false, event.Errorf(event.ErrNotFound, "open store: there is no store in folder %s", dir).
-			Hint("name another with --store, or create it by a first lethe event append or lethe import")
-	}
-	engine, err := sqlite.Open(ctx, dir, &sqlite.Options{Indexed: a.settings.Indexed, Address: address})
-	if err != nil {
-		return nil, false, err
-	}
-	return engine, missing, nil
-}
-
-// log opens the log of a folder.
-func (a *app) log(ctx context.Context, dir, address string, how access) (*lethe.Store, storage.Store, error) {
-	engine, created, err := a.folder(ctx, dir, address, how)
+// log opens the log of a folder or a database.
+func (a *app) log(ctx context.Context, place, address string, how access) (*lethe.Store, storage.Store, error) {
+	engine, created, err := a.engine(ctx, place, address, how)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -81,7 +48,7 @@ func (a *app) log(ctx context.Context, dir, address string, how access) (*lethe.
 		return nil, nil, errors.Join(err, engine.Close())
 	}
 	if created {
-		a.out.Say("created store %s", dir)
+		a.out.Say("created store %s", shown(place))
 	}
 	return store, engine, nil
 }
@@ -94,7 +61,7 @@ func (a *app) with(ctx context.Context, how access, do func(s *opened) error) (e
 		if err != nil {
 			return err
 		}
-		return errors.Join(do(&opened{Client: c, log: c.Store, where: a.settings.Store}), c.Close())
+		return errors.Join(do(&opened{Client: c, log: c.Store, where: shown(a.settings.Store)}), c.Close())
 	}
 	store, engine, err := a.log(ctx, a.settings.Store, "", how)
 	if err != nil {
@@ -117,16 +84,16 @@ func (a *app) with(ctx context.Context, how access, do func(s *opened) error) (e
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(&opened{Client: c, log: store, engine: engine, where: a.settings.Store}), c.Close())
+	return errors.Join(do(&opened{Client: c, log: store, engine: engine, where: shown(a.settings.Store)}), c.Close())
 }
 
 // withEngine is with for who looks at a folder that may be too damaged to be opened as a log.
 func (a *app) withEngine(ctx context.Context, do func(s *opened) error) error {
-	engine, _, err := a.folder(ctx, a.settings.Store, "", existing)
+	engine, _, err := a.engine(ctx, a.settings.Store, "", existing)
 	if err != nil {
 		return err
 	}
-	err = do(&opened{engine: engine, where: a.settings.Store})
+	err = do(&opened{engine: engine, where: shown(a.settings.Store)})
 	if closing := engine.Close(); err == nil && closing != nil {
 		err = fmt.Errorf("close store: %w", closing)
 	}

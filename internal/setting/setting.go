@@ -37,7 +37,7 @@ const (
 
 // Settings are what holds for one run.
 type Settings struct {
-	Store     string   // folder of the store, or address of a server
+	Store     string   // folder of the store, or address of a database or server
 	Output    string   // of show.Formats
 	Progress  string   // of show.Meters
 	Indexed   []string // metadata keys; nil: as the store has them
@@ -99,7 +99,7 @@ func (s *Settings) table() []known {
 	const none = "(none)"
 	return append([]known{
 		{key: Store, flag: "store", initial: "./data", field: &s.Store,
-			usage: "the store: a folder, or http(s)://host:port[/name] of a server"},
+			usage: "the store: a folder, postgres://… of a database, or http(s)://host:port[/name] of a server"},
 		{key: "output", flag: "output", short: "o", initial: show.Table, field: &s.Output, allowed: show.Formats(),
 			usage: "table, json, jsonl or csv"},
 		{key: "progress", flag: "progress", initial: show.Auto, field: &s.Progress, allowed: show.Meters(),

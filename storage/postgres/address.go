@@ -1,11 +1,13 @@
 package postgres
 
 import (
+	"errors"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/lethe-es/lethe/event"
@@ -16,6 +18,8 @@ type address struct {
 	text   string // for libpq's rules: without what is ours
 	schema string
 	place  string // as a person would name it: without a password
+	// limited: the address says how many connections the pool has
+	limited bool
 }
 
 // Place is an address without its password, as messages may show it.
@@ -29,11 +33,12 @@ func Place(text string) string {
 
 func parse(text string) (address, error) {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return address{}, event.Invalid("malformed_address", "read address: it is not postgres://user@host/database")
+	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || !plain(u) {
+		return address{}, event.Invalid("malformed_address", "read address: it is not postgres://user@host/database").
+			Hint("write : / ? # @ and %% in a password as %%3A %%2F %%3F %%23 %%40 and %%25")
 	}
 	q := u.Query()
-	a := address{schema: "lethe"}
+	a := address{schema: "lethe", limited: q.Has("pool_max_conns")}
 	if q.Has("schema") {
 		a.schema = q.Get("schema")
 	}
@@ -43,17 +48,39 @@ func parse(text string) (address, error) {
 	}
 	q.Del("schema")
 	u.RawQuery = q.Encode()
-	a.text = u.String()
-	shown := url.URL{Scheme: "postgres", Host: u.Host, Path: u.Path, RawQuery: url.Values{"schema": {a.schema}}.Encode()}
-	if name := u.User.Username(); name != "" {
-		shown.User = url.User(name)
-	}
-	a.place = shown.String()
-	if _, err := pgx.ParseConfig(a.text); err != nil {
-		return a, event.Invalid("malformed_address", "read address %s: the database library does not understand it", a.place).
-			Hint("check host, port and parameters; they are libpq's")
+	a.text, a.place = u.String(), shown(u, a.schema)
+	if _, err := a.pool(); err != nil {
+		return a, err
 	}
 	return a, nil
+}
+
+// plain tells whether the parts of an address are what their author took them for: a character of a password that is
+// not escaped begins another part, which is shown where a password is not.
+func plain(u *url.URL) bool {
+	for key := range u.Query() {
+		for _, c := range []byte(key) {
+			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '_' && c != '.' {
+				return false
+			}
+		}
+	}
+	return u.Opaque == "" && u.Fragment == "" && !strings.ContainsAny(u.EscapedPath(), "@:")
+}
+
+// shown is an address as a person would name it: what tells stores apart, and no password.
+func shown(u *url.URL, schema string) string {
+	named := url.Values{"schema": {schema}}
+	for _, key := range []string{"host", "port", "user", "dbname"} {
+		if u.Query().Has(key) {
+			named.Set(key, u.Query().Get(key))
+		}
+	}
+	s := url.URL{Scheme: "postgres", Host: u.Host, Path: u.Path, RawQuery: named.Encode()}
+	if name := u.User.Username(); name != "" {
+		s.User = url.User(name)
+	}
+	return s.String()
 }
 
 func validSchema(s string) bool {
@@ -68,6 +95,11 @@ func validSchema(s string) bool {
 
 // configure makes every connection see the store's tables, and no others of that name.
 func (a address) configure(c *pgx.ConnConfig) {
+	for name := range c.RuntimeParams {
+		if strings.HasPrefix(name, "pool_") {
+			delete(c.RuntimeParams, name) // the pool's, which the server does not know
+		}
+	}
 	c.RuntimeParams["search_path"] = a.schema
 	c.RuntimeParams["application_name"] = "lethe"
 	c.RuntimeParams["timezone"] = "UTC"
@@ -80,11 +112,23 @@ const readers = 8
 func (a address) pool() (*pgxpool.Config, error) {
 	c, err := pgxpool.ParseConfig(a.text)
 	if err != nil {
-		return nil, event.Invalid("malformed_address", "read address %s: the database library does not understand it", a.place)
+		return nil, event.Invalid("malformed_address", "read address %s: the database library does not understand it%s",
+			a.place, reason(err)).Hint("check host, port and parameters; they are libpq's")
 	}
 	a.configure(c.ConnConfig)
-	if !strings.Contains(a.text, "pool_max_conns") {
+	if !a.limited {
 		c.MaxConns = readers
 	}
 	return c, nil
+}
+
+// reason is what the database library has to say of an address, where that names a parameter or a file and not the
+// address as a whole.
+func reason(err error) string {
+	var parsing *pgconn.ParseConfigError
+	var quoting *url.Error
+	if !errors.As(err, &parsing) || errors.As(err, &quoting) || errors.Unwrap(parsing) == nil {
+		return ""
+	}
+	return ": " + errors.Unwrap(parsing).Error()
 }

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -47,7 +49,10 @@ func checkServer(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
 		return event.Invalid("database_setting", "check database: fsync is %s and full_page_writes is %s, want both on: "+
 			"what is acknowledged would not survive a crash", fsync, pages).Hint("set them in postgresql.conf and restart the server")
 	}
-	return checkClock(before, after, now)
+	if err := checkClock(before, after, now); err != nil {
+		return err
+	}
+	return checkPrivileges(ctx, conn)
 }
 
 // checkClock compares the database's time with the process's right before and after it was asked for.
@@ -64,4 +69,109 @@ func checkClock(before, after, database time.Time) error {
 	}
 	return event.Invalid("clock_skew", "check clock: this machine's clock and the database's are %s apart, want at most %s",
 		skew.Round(time.Second), maxSkew).Hint("set both by NTP")
+}
+
+// running are the privileges of a user who does everything but make and upgrade tables and receive a copy of another
+// store. It lacks those to delete or change what was appended, but for the content of an event that is pruned.
+var running = []privilege{
+	{"lethe_format", "", "SELECT"}, {"lineage", "", "SELECT"},
+	{"head", "", "SELECT"}, {"head", "", "UPDATE"},
+	{"name", "", "SELECT"}, {"name", "", "INSERT"},
+	{"stream", "", "SELECT"}, {"stream", "", "INSERT"}, {"stream", "closed", "UPDATE"}, {"stream", "truncated", "UPDATE"},
+	{"stream", "pruned", "UPDATE"},
+	{"event", "", "SELECT"}, {"event", "", "INSERT"}, {"event", "hashes", "UPDATE"}, {"event", "body", "UPDATE"},
+	{"event", "boxes", "UPDATE"},
+	{"batch", "", "SELECT"}, {"batch", "", "INSERT"}, {"batch", "", "UPDATE"}, {"batch", "", "DELETE"},
+	{"segment", "", "SELECT"}, {"segment", "", "INSERT"}, {"segment", "", "DELETE"}, {"segment_n", "", "USAGE"},
+	{"run", "", "SELECT"}, {"run", "", "INSERT"}, {"run", "", "DELETE"},
+	{"tile", "", "SELECT"}, {"tile", "", "INSERT"},
+	{"cursor", "", "SELECT"}, {"cursor", "", "INSERT"}, {"cursor", "", "UPDATE"},
+	{"token", "", "SELECT"}, {"token", "", "INSERT"}, {"token", "", "UPDATE"},
+}
+
+// privilege is one on a table, on a column of it, or on a sequence.
+type privilege struct{ relation, column, what string }
+
+func (p privilege) String() string {
+	if p.column != "" {
+		return p.what + " (" + p.column + ") on " + p.relation
+	}
+	return p.what + " on " + p.relation
+}
+
+// checkPrivileges refuses a user who could begin what it may not end: one who may append, but not write the index when
+// that is due. Who may not append at all need only be able to read. What is not made yet is not asked for.
+func checkPrivileges(ctx context.Context, conn *pgx.Conn) error {
+	var user, schema string
+	var usable bool
+	err := conn.QueryRow(ctx, `SELECT current_user, current_setting('search_path'),
+		coalesce(has_schema_privilege(to_regnamespace(current_setting('search_path')), 'USAGE'), true)`,
+	).Scan(&user, &schema, &usable)
+	if err != nil {
+		return classify(err)
+	}
+	if !usable {
+		return lacking(user, "USAGE on schema "+schema)
+	}
+	missing, err := missingPrivileges(ctx, conn)
+	if err != nil {
+		return err
+	}
+	reads := slices.Contains(missing, privilege{"event", "", "INSERT"})
+	missing = slices.DeleteFunc(missing, func(p privilege) bool {
+		return reads && (p.what != "SELECT" || p.relation == "token")
+	})
+	if len(missing) == 0 {
+		return nil
+	}
+	list := make([]string, len(missing))
+	for i, p := range missing {
+		list[i] = p.String()
+	}
+	return lacking(user, strings.Join(list, ", "))
+}
+
+func lacking(user, what string) error {
+	return event.Errorf(event.ErrDenied, "check privileges: user %s lacks %s", user, what).Hint(grants)
+}
+
+// missingPrivileges are those of running that the user has not got, on what is there.
+func missingPrivileges(ctx context.Context, conn *pgx.Conn) (missing []privilege, err error) {
+	relations, columns, what := make([]string, len(running)), make([]string, len(running)), make([]string, len(running))
+	for i, p := range running {
+		relations[i], columns[i], what[i] = p.relation, p.column, p.what
+	}
+	rows, err := conn.Query(ctx, `SELECT u.relation, u.column, u.what
+		FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY u(relation, "column", what, n)
+		WHERE to_regclass(u.relation) IS NOT NULL AND NOT CASE
+			WHEN u.what = 'USAGE' THEN has_sequence_privilege(to_regclass(u.relation), u.what)
+			WHEN u.column <> '' THEN has_column_privilege(to_regclass(u.relation), u.column, u.what)
+			ELSE has_table_privilege(to_regclass(u.relation), u.what) END
+		ORDER BY u.n`, relations, columns, what)
+	if err != nil {
+		return nil, classify(err)
+	}
+	missing, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p privilege, err error) {
+		return p, row.Scan(&p.relation, &p.column, &p.what)
+	})
+	return missing, classify(err)
+}
+
+// mayVacuum tells whether the user may vacuum the events' table. PostgreSQL only warns who may not.
+func mayVacuum(ctx context.Context, q querier) (may bool, err error) {
+	err = q.QueryRow(ctx, `SELECT pg_has_role(c.relowner, 'USAGE')
+		OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND pg_has_role(d.datdba, 'USAGE'))
+		OR CASE WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(c.oid, 'MAINTAIN')
+			ELSE false END
+		FROM pg_class c WHERE c.oid = to_regclass('event')`).Scan(&may)
+	return may, err
+}
+
+// Server is the version of the database's server, and the format of the store's tables.
+func (s *Store) Server(ctx context.Context) (version string, format int, err error) {
+	err = s.tries(ctx, func(ctx context.Context) error {
+		return s.pool.QueryRow(ctx, `SELECT current_setting('server_version'), (SELECT max(format) FROM lethe_format)`).
+			Scan(&version, &format)
+	})
+	return version, format, err
 }

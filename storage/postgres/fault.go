@@ -1,19 +1,22 @@
 package postgres
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lethe-es/lethe/event"
 )
 
-// classify gives what the database says our words. Its own text is left out: it may quote values.
+// classify gives what the database says our words. Of its own only those come along that name no value.
 func classify(err error) error {
 	if err == nil {
 		return nil
@@ -24,18 +27,18 @@ func classify(err error) error {
 	}
 	var said *pgconn.PgError
 	if errors.As(err, &said) {
-		return state(said.Code)
+		return state(said)
 	}
 	var connecting *pgconn.ConnectError
 	if errors.As(err, &connecting) {
-		return event.Errorf(event.ErrUnavailable, "use store: no connection to the database (%s)", cause(err)).
-			Hint("check that it runs, and host and port of the address")
+		return event.Errorf(event.ErrUnavailable, "connect to database on %s: %s", hosts(connecting.Config), causes(err)).
+			Hint("%s", advice(err))
 	}
 	if !passing(err) {
 		return err
 	}
-	return event.Errorf(event.ErrUnavailable, "use store: the connection to the database broke (%s)", cause(err)).
-		Hint("check that the database runs; what was not acknowledged may be tried again")
+	return event.Errorf(event.ErrUnavailable, "use database: the connection broke (%s)", causes(err)).
+		Hint("check that it runs; what was not acknowledged may be tried again")
 }
 
 // ended tells a context's own errors from a time that ran out on the network, which is a fault of the database's.
@@ -44,60 +47,140 @@ func ended(err error) bool {
 	return contextError(err) && !errors.As(err, &connecting)
 }
 
-// cause is the innermost reason, which is the operating system's and names no value.
-func cause(err error) string {
-	for {
-		var joined interface{ Unwrap() []error }
-		if errors.As(err, &joined) && len(joined.Unwrap()) > 0 {
-			err = joined.Unwrap()[0]
-			continue
+// hosts are where a connection was tried.
+func hosts(c *pgconn.Config) string {
+	list := []string{net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))}
+	for _, f := range c.Fallbacks {
+		if name := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); !slices.Contains(list, name) {
+			list = append(list, name)
 		}
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err.Error()
-		}
-		err = inner
 	}
+	return strings.Join(list, ", ")
 }
 
-// states are the conditions a person can do something about, by SQLSTATE, or by its first two characters.
-// https://www.postgresql.org/docs/current/errcodes-appendix.html
-var states = map[string]struct {
+// causes are the innermost reasons, each once. They are the operating system's and the library's, and name no value.
+func causes(err error) string {
+	var list []string
+	eachCause(err, func(cause error) {
+		text := cause.Error()
+		var network net.Error
+		var lookup *net.DNSError
+		switch {
+		case errors.As(cause, &lookup) && lookup.IsNotFound:
+			text = "there is no host of this name"
+		case errors.As(cause, &network) && network.Timeout():
+			text = "it did not answer in time"
+		}
+		if !slices.Contains(list, text) {
+			list = append(list, text)
+		}
+	})
+	return strings.Join(list, ", ")
+}
+
+func eachCause(err error, visit func(cause error)) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) > 0 {
+		for _, e := range joined.Unwrap() {
+			eachCause(e, visit)
+		}
+		return
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		eachCause(inner, visit)
+		return
+	}
+	visit(err)
+}
+
+// advice is what to do about a connection that was not made.
+func advice(err error) string {
+	var certificate *tls.CertificateVerificationError
+	switch why := causes(err); {
+	case errors.As(err, &certificate):
+		return "name the certificate of the server's authority by sslrootcert, and the server as its certificate names it"
+	case strings.Contains(why, "refused TLS"):
+		return "turn on ssl at the server; sslmode=disable is for networks on which nobody can listen"
+	case strings.Contains(why, "read only connection"):
+		return "promote a replica, or name the primary in the address"
+	}
+	return "check that it runs, and host and port of the address"
+}
+
+// condition is one that a person can do something about.
+type condition struct {
 	kind       error
 	what, hint string
-}{
-	"28": {event.ErrDenied, "the database refused the login",
-		"check user and password of the address, and the server's pg_hba.conf"},
-	"3D000": {event.ErrNotFound, "there is no such database on the server", "create it, or check the address"},
-	"3F000": {event.ErrNotFound, "there is no such schema in the database", "create the store first: lethe store init"},
-	"42P01": {event.ErrNotFound, "the store's tables are not in the schema", "check the schema of the address"},
-	"42501": {event.ErrDenied, "the database user lacks a privilege",
-		"grant it as docs/postgresql.md says: lethe needs usage of the schema, and to read and write its tables"},
-	"25006": {event.ErrUnavailable, "the database only reads: it is a replica, or set to read only",
-		"name the primary in the address, or all hosts with target_session_attrs=read-write"},
-	"53100": {event.ErrFull, "the disk of the database is full",
-		"make room: appends go on by themselves, reading works meanwhile"},
-	"53200": {event.ErrUnavailable, "the database is out of memory", "give it more, or try again later"},
-	"53300": {event.ErrUnavailable, "the database has no connection left",
-		"raise max_connections, or run fewer processes: each uses up to 10"},
-	"55P03": {event.ErrUnavailable, "another process or a person holds a lock on the store's tables", "try again"},
-	"57014": {event.ErrUnavailable, "the database cancelled a statement", "try again"},
-	"57P":   {event.ErrUnavailable, "the database is stopping, starting or was restarted", "try again in a moment"},
-	"08":    {event.ErrUnavailable, "the connection to the database broke", "try again in a moment"},
-	"22021": {event.ErrInvalid, "a name holds a byte that no stored name has", "names are UTF-8 without zero bytes"},
-	"25P03": {event.ErrUnavailable, "the database ended a transaction that stood idle", "try again"},
-	"40":    {event.ErrUnavailable, "the database rolled a transaction back", "try again"},
-	"XX":    {event.ErrCorrupt, "the database says that its files are damaged", "see the server's log; restore a backup"},
-	"58":    {event.ErrUnavailable, "the database met an error of its disk or system", "see the server's log"},
+	// words: the server's own come along. They name users, databases, tables, settings, and no value.
+	words bool
 }
 
-func state(code string) error {
-	for n := len(code); n >= 2; n-- {
-		if s, ok := states[code[:n]]; ok {
-			return event.Errorf(s.kind, "use store: %s (SQLSTATE %s)", s.what, code).Hint("%s", s.hint)
+const (
+	grants = "grant what docs/postgresql.md lists; tables are made and upgraded by their owner"
+	pooler = "connect to the server itself: a pooler that shares connections between transactions cannot carry a store"
+)
+
+// states are conditions by SQLSTATE, or by its first characters.
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+var states = map[string]condition{
+	"28": {event.ErrDenied, "it refused the login",
+		"check user and password of the address, and the server's pg_hba.conf", true},
+	"3D000": {event.ErrNotFound, "there is none of this name on the server", "create it, or check the address", false},
+	"3F000": {event.ErrNotFound, "there is no such schema", "check the schema of the address", false},
+	"42P01": {event.ErrNotFound, "the store's tables are not in the schema", "check the schema of the address", false},
+	"42501": {event.ErrDenied, "its user lacks a privilege", grants, true},
+	"42704": {event.ErrInvalid, "it does not know a parameter of the address",
+		"take it out: what is not the database library's is set at the server", true},
+	"22023": {event.ErrInvalid, "it refused the value of a parameter", "check the parameters of the address", false},
+	"25006": {event.ErrUnavailable, "it only reads: it is a replica, or set to read only",
+		"name the primary in the address, or all hosts with target_session_attrs=read-write", false},
+	"53100": {event.ErrFull, "its disk is full", "make room: appends go on by themselves, reading works meanwhile", false},
+	"53200": {event.ErrUnavailable, "it is out of memory", "give it more, or try again later", false},
+	"53300": {event.ErrUnavailable, "it has no connection left",
+		"raise max_connections or the user's limit, or run fewer processes: each uses up to 10", true},
+	"53":    {event.ErrUnavailable, "it lacks a resource", "see the server's log", false},
+	"55P03": {event.ErrUnavailable, "somebody holds a lock on the store's tables", "find out who: docs/postgresql.md", false},
+	"57014": {event.ErrUnavailable, "it cancelled a statement", "unset statement_timeout for this user; try again", false},
+	"57P":   {event.ErrUnavailable, "it is stopping, starting or was restarted", "try again in a moment", true},
+	"08P01": {event.ErrUnavailable, "what answers is not the server itself", pooler, true},
+	"26000": {event.ErrUnavailable, "what answers is not the server itself", pooler, false},
+	"42P05": {event.ErrUnavailable, "what answers is not the server itself", pooler, false},
+	"08":    {event.ErrUnavailable, "the connection broke", "try again in a moment", false},
+	"22021": {event.ErrInvalid, "a name holds a byte that no stored name has", "names are UTF-8 without zero bytes", false},
+	"25P03": {event.ErrUnavailable, "it ended a transaction that stood idle", "try again", false},
+	"40":    {event.ErrUnavailable, "it rolled a transaction back", "try again", false},
+	"XX001": {event.ErrCorrupt, "its files are damaged", "see the server's log; restore a backup", false},
+	"XX002": {event.ErrCorrupt, "its indexes are damaged", "see the server's log; REINDEX DATABASE", false},
+	"58":    {event.ErrUnavailable, "it met an error of its disk or system", "see the server's log", false},
+}
+
+func state(said *pgconn.PgError) error {
+	for n := len(said.Code); n >= 2; n-- {
+		c, ok := states[said.Code[:n]]
+		if !ok {
+			continue
 		}
+		text := c.what
+		if c.words {
+			text += ": " + words(said.Message)
+		}
+		return event.Errorf(c.kind, "use database: %s (SQLSTATE %s)", text, said.Code).Hint("%s", c.hint)
 	}
-	return fmt.Errorf("use store: the database refused a statement (SQLSTATE %s)", code)
+	return fmt.Errorf("use database: it refused a statement (SQLSTATE %s); see the server's log", said.Code)
+}
+
+// words are the server's, fit to stand in a line.
+func words(text string) string {
+	const most = 200
+	fit := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
+	if len(fit) > most {
+		fit = strings.ToValidUTF8(fit[:most], "") + "…"
+	}
+	return fit
 }
 
 // passing reports whether an error may be gone in a moment, on a new connection.
@@ -108,7 +191,7 @@ func passing(err error) bool {
 	}
 	var said *pgconn.PgError
 	if errors.As(err, &said) {
-		return slices.ContainsFunc([]string{"57P", "08", "53300", "25P03", "25006", "40"},
+		return said.Code != "08P01" && slices.ContainsFunc([]string{"57P", "08", "53300", "25P03", "25006", "40"},
 			func(code string) bool { return strings.HasPrefix(said.Code, code) })
 	}
 	var connecting *pgconn.ConnectError

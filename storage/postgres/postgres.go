@@ -129,7 +129,7 @@ func (o *Options) fill() {
 func (s *Store) prepare(ctx context.Context, o *Options) error {
 	conn, err := s.link.connect(ctx)
 	if err != nil {
-		return err
+		return classify(err)
 	}
 	if err := checkServer(ctx, conn, s.clock); err != nil {
 		return err

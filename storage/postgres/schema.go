@@ -74,8 +74,9 @@ func migrate(ctx context.Context, conn *pgx.Conn, schema string, o *Options) err
 		return err
 	}
 	if format == 0 && !o.Create {
-		return event.Errorf(event.ErrNotFound, "find store: there is none in schema %s of the database", schema).
-			Hint("check the address, or create it by a first lethe event append or lethe import")
+		return &event.Error{Sentinel: event.ErrNotFound, Code: "no_store",
+			Message: fmt.Sprintf("find store: there is none in schema %s of the database", schema),
+			Next:    "check the address, or create it by a first lethe event append or lethe import"}
 	}
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockOf(schema, "format")); err != nil {
