@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync/atomic"
 
 	"github.com/lethe-es/lethe/event"
@@ -129,7 +130,8 @@ type state struct {
 func newAppender(t *target, o *Options, client int) *appender {
 	a := &appender{t: t, maker: newMaker(o, client), condition: o.Condition, seen: t.start}
 	for n := client; n < o.Streams; n += o.Clients {
-		a.streams = append(a.streams, state{name: t.name(n)})
+		name := fmt.Sprintf("%s-%d", t.name(n), os.Getpid()) // another process may measure the same store
+		a.streams = append(a.streams, state{name: name})
 	}
 	return a
 }

@@ -23,8 +23,9 @@ type Log interface {
 	// A new store is empty, in its first incarnation, and has an identity of its own. [storagetest.HeadIdentity]
 	Head(ctx context.Context) (Head, error)
 
-	// Commit locks the head, answers the probe as of it, calls decide at most once, and makes the batch durable
-	// before it returns, as a whole or not at all. [storagetest.CommitAtomic] [storagetest.CommitDurable]
+	// Commit locks the head, answers the probe as of it, calls decide, and makes the batch durable before it returns,
+	// as a whole or not at all; decide is called again if what it was told is out of date by then, and only the last
+	// call counts. [storagetest.CommitAtomic] [storagetest.CommitDurable]
 	// It returns the head after the batch. A batch with nothing in it changes nothing. [storagetest.CommitEmpty]
 	// Every field of a record comes back as it went in, but for Terms. [storagetest.CommitKeepsRecords]
 	// Positions follow the head without a gap, whatever failed before. [storagetest.CommitGapless]
@@ -102,6 +103,14 @@ type Sizer interface {
 	// Sizes is bytes by part: events, ids, streams, postings, tiles, free, wal, and other for the rest. Every part is
 	// there, also when it takes none; together they are all the log takes. [storagetest.SizesAddUp]
 	Sizes(ctx context.Context) ([]Size, error)
+}
+
+// Examiner is a role that an engine need not have: it says how what the log lies in is.
+type Examiner interface {
+	// Examine looks at the engine's own part of a store (settings, files, server), in an order that can be read, and
+	// changes nothing. What is not as it must be is a Check that is not OK; the error says that it could not look. In a
+	// store that is whole every check is OK, has a name of its own, and a detail of one line. [storagetest.ExaminedWhole]
+	Examine(ctx context.Context) ([]Check, error)
 }
 
 // Store is everything one engine keeps in one place.
@@ -303,4 +312,11 @@ type NamedCheckpoint struct {
 type Size struct {
 	Part  string
 	Bytes int64
+}
+
+// Check is one thing that was looked at, and how it is.
+type Check struct {
+	Name   string // a word, such as "lock"
+	OK     bool
+	Detail string // in words, on one line, without payload and secrets
 }

@@ -169,4 +169,3 @@ func (s *shared) cut() {
 	defer s.mu.Unlock()
 	s.cuts++
 }
-

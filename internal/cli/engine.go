@@ -36,9 +36,37 @@ func shown(place string) string {
 	return place
 }
 
+// in is a store's name where a sentence says what is there.
+func in(place string) string {
+	if database(place) {
+		return shown(place)
+	}
+	return "folder " + place
+}
+
+// same tells whether two names are of one store, as far as names can tell.
+func same(a, b string) bool {
+	if database(a) || database(b) {
+		return database(a) && database(b) && postgres.Same(a, b)
+	}
+	x, err := filepath.Abs(a)
+	y, err2 := filepath.Abs(b)
+	return err == nil && err2 == nil && x == y
+}
+
+// errNoStore is an event.ErrNotFound: whatever is to keep the store is there, and the store is not.
+var errNoStore = fmt.Errorf("no store: %w", event.ErrNotFound)
+
+func missing(doing, place, next string) error {
+	return &event.Error{Sentinel: errNoStore, Code: event.Code(errNoStore),
+		Message: doing + ": there is no store in " + in(place), Next: next}
+}
+
+const createStore = "name another with --store, or create it by a first lethe event append or lethe import"
+
 // engine opens what keeps the store in a folder or a database, with the driver it needs; address is where a server of
 // this process gives it out. The log on it is not opened.
-func (a *app) engine(ctx context.Context, place, address string, how access) (e storage.Store, created bool, err error) {
+func (a *app) engine(ctx context.Context, place, address string, how access) (_ storage.Store, created bool, err error) {
 	scheme, _, named := strings.Cut(place, "://")
 	switch {
 	case database(place):
@@ -53,29 +81,30 @@ func (a *app) engine(ctx context.Context, place, address string, how access) (e 
 
 func (a *app) folder(ctx context.Context, dir, address string, how access) (e storage.Store, created bool, err error) {
 	_, err = os.Stat(filepath.Join(dir, "events.db"))
-	missing := errors.Is(err, fs.ErrNotExist)
-	if err != nil && !missing {
+	absent := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !absent {
 		return nil, false, fmt.Errorf("open store: %w", err)
 	}
-	if missing && how == existing {
-		return nil, false, event.Errorf(event.ErrNotFound, "open store: there is no store in folder %s", dir).
-			Hint("name another with --store, or create it by a first lethe event append or lethe import")
+	if absent && how == existing {
+		return nil, false, missing("open store", dir, createStore)
 	}
 	engine, err := sqlite.Open(ctx, dir, &sqlite.Options{Indexed: a.settings.Indexed, Address: address})
 	if err != nil {
 		return nil, false, err
 	}
-	return engine, missing, nil
+	return engine, absent, nil
 }
 
 // schema opens a store in a database.
 func (a *app) schema(ctx context.Context, address string, how access) (e storage.Store, created bool, err error) {
 	o := postgres.Options{Indexed: a.settings.Indexed, Clock: a.Clock}
 	engine, err := postgres.Open(ctx, address, &o)
-	if event.Code(err) == "no_store" && how == creating {
-		o.Create = true
+	if event.Code(err) == "no_store" {
+		if how == existing {
+			return nil, false, missing("open store", address, createStore)
+		}
+		o.Create, created = true, true
 		engine, err = postgres.Open(ctx, address, &o)
-		created = true
 	}
 	if err != nil {
 		return nil, false, err

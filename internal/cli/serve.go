@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -130,7 +129,8 @@ func (a *app) served() ([]named, error) {
 		again := func(s named) bool { return s.name == name || same(s.folder, folder) }
 		switch {
 		case strings.Contains(folder, "://") && !database(folder):
-			return nil, event.Invalid("usage", "serve: %s is neither a folder nor a database", folder).
+			scheme, _, _ := strings.Cut(folder, "://") // the rest may hold a password
+			return nil, event.Invalid("usage", "serve: %s:// is neither a folder nor a database", scheme).
 				Hint("name one, such as --store ./data")
 		case !ok && len(given) > 1:
 			return nil, event.Invalid("usage", "serve: of several stores each needs a name").
@@ -145,11 +145,6 @@ func (a *app) served() ([]named, error) {
 	return list, nil
 }
 
-// same tells whether two names of stores are of one store.
-func same(a, b string) bool {
-	return filepath.Clean(a) == filepath.Clean(b) || database(a) && database(b) && shown(a) == shown(b)
-}
-
 // open opens a store. Its lock says where it is served, so that who finds the folder held finds the server.
 func (h *hosted) open(ctx context.Context, s named, several bool, how access) error {
 	address := h.socket.Address
@@ -157,9 +152,8 @@ func (h *hosted) open(ctx context.Context, s named, several bool, how access) er
 		address += "/" + s.name
 	}
 	store, engine, err := h.app.log(ctx, s.folder, address, how)
-	if errors.Is(err, event.ErrNotFound) {
-		err = event.Errorf(event.ErrNotFound, "serve %s: there is no store in %s", s.name, shown(s.folder)).
-			Hint("check the path, or make a store with --create")
+	if errors.Is(err, errNoStore) {
+		err = missing("serve "+s.name, s.folder, "check the path, or make a store with --create")
 	}
 	if err != nil {
 		return err

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,16 +32,32 @@ database may be written to until the copy is close behind; stop a server that ho
 	})
 }
 
+// whereabouts is a store's name that holds for whoever reads it, wherever they are on the machine.
+func whereabouts(store string) (string, error) {
+	switch scheme, _, named := strings.Cut(store, "://"); {
+	case scheme == "http" || scheme == "https":
+		return "", event.Errorf(event.ErrUnsupported, "copy store: a server's store is not copied through the server").
+			Hint("run it where the server runs, on the folder or database it keeps the store in")
+	case named:
+		return shown(store), nil
+	}
+	path, err := filepath.Abs(store)
+	if err != nil {
+		return "", fmt.Errorf("copy store: %w", err)
+	}
+	return path, nil
+}
+
 func (a *app) copyStore(ctx context.Context, from, to string) (err error) {
-	source, err := archive.ParsePlace(from)
+	source, err := whereabouts(from)
 	if err != nil {
 		return err
 	}
-	target, err := archive.ParsePlace(to)
+	target, err := whereabouts(to)
 	if err != nil {
 		return err
 	}
-	if source == target {
+	if same(from, to) {
 		return event.Invalid("usage", "copy store: FROM and TO are both %s", source)
 	}
 	old, _, err := a.engine(ctx, from, "", existing)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lethe-es/lethe/internal/show"
+	"github.com/lethe-es/lethe/storage/sqlite"
 )
 
 // Set by the linker, where a release is built:
@@ -26,7 +27,7 @@ type build struct {
 }
 
 func thisBuild() build {
-	b := build{Version: version, Commit: commit, Go: runtime.Version(), SQLite: sqliteVersion()}
+	b := build{Version: version, Commit: commit, Go: runtime.Version(), SQLite: sqlite.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		info = new(debug.BuildInfo)

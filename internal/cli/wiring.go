@@ -8,12 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
-
-	zombiezen "zombiezen.com/go/sqlite"
-
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/client"
@@ -155,37 +150,4 @@ func (s *opened) reindex(ctx context.Context) error {
 		return event.Errorf(event.ErrUnsupported, "rebuild index: this engine has none to rebuild")
 	}
 	return engine.Reindex(ctx)
-}
-
-// sqliteVersion is the version of the SQLite inside this binary.
-func sqliteVersion() string { return sqlite3.SQLITE_VERSION }
-
-// inspect asks SQLite about the file of an open store, over a connection of its own that only reads.
-func (s *opened) inspect() (settings map[string]string, fault string, err error) {
-	conn, err := zombiezen.OpenConn(filepath.Join(s.where, "events.db"), zombiezen.OpenReadOnly)
-	if err != nil {
-		return nil, "", fmt.Errorf("inspect store: %w", err)
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	ask := func(pragma string) string {
-		stmt, _, failure := conn.PrepareTransient("PRAGMA " + pragma)
-		if failure != nil {
-			err = errors.Join(err, failure)
-			return ""
-		}
-		defer func() { err = errors.Join(err, stmt.Finalize()) }()
-		if _, failure := stmt.Step(); failure != nil {
-			err = errors.Join(err, failure)
-			return ""
-		}
-		return stmt.ColumnText(0)
-	}
-	settings = make(map[string]string)
-	for _, name := range []string{"journal_mode", "page_size", "user_version"} {
-		settings[name] = ask(name)
-	}
-	if answer := ask("quick_check(1)"); answer != "ok" {
-		fault = answer
-	}
-	return settings, fault, err
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,13 +23,34 @@ type address struct {
 	limited bool
 }
 
-// Place is an address without its password, as messages may show it.
+// Place is an address as a person would name it, and as messages may show it: with what tells stores apart, and without
+// passwords and other parameters. Of an address that cannot be read it says nothing.
 func Place(text string) string {
 	a, err := parse(text)
 	if err != nil {
 		return "postgres://…"
 	}
 	return a.place
+}
+
+// Same tells whether two addresses name one store: one schema of one database of one server, as whatever user. Of two
+// names of one server it knows only that they differ.
+func Same(a, b string) bool {
+	x, err := parse(a)
+	if err != nil {
+		return false
+	}
+	y, err := parse(b)
+	if err != nil || x.schema != y.schema {
+		return false
+	}
+	p, err := x.pool()
+	if err != nil {
+		return false
+	}
+	q, err := y.pool()
+	return err == nil && p.ConnConfig.Database == q.ConnConfig.Database && slices.ContainsFunc(servers(&p.ConnConfig.Config),
+		func(server string) bool { return slices.Contains(servers(&q.ConnConfig.Config), server) })
 }
 
 func parse(text string) (address, error) {
@@ -44,7 +66,7 @@ func parse(text string) (address, error) {
 	}
 	if !validSchema(a.schema) {
 		return a, event.Invalid("malformed_address", "read address: want a schema of at most 63 lower-case letters, digits "+
-			"and _, a letter first, that does not begin with pg_")
+			"and _, a letter first, that does not begin with pg_").Hint("name one, such as ?schema=lethe")
 	}
 	q.Del("schema")
 	u.RawQuery = q.Encode()
@@ -71,7 +93,7 @@ func plain(u *url.URL) bool {
 // shown is an address as a person would name it: what tells stores apart, and no password.
 func shown(u *url.URL, schema string) string {
 	named := url.Values{"schema": {schema}}
-	for _, key := range []string{"host", "port", "user", "dbname"} {
+	for _, key := range []string{"host", "port", "user", "dbname", "service", "servicefile"} {
 		if u.Query().Has(key) {
 			named.Set(key, u.Query().Get(key))
 		}
@@ -103,6 +125,12 @@ func (a address) configure(c *pgx.ConnConfig) {
 	c.RuntimeParams["search_path"] = a.schema
 	c.RuntimeParams["application_name"] = "lethe"
 	c.RuntimeParams["timezone"] = "UTC"
+	// Every statement is written for an index. The planner, which goes by statistics of a while ago, would rather read
+	// all of a table that was small then, translate a statement that it takes for long, or plan each time anew, which
+	// takes longer than what is planned.
+	c.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	c.RuntimeParams["enable_seqscan"] = "off"
+	c.RuntimeParams["jit"] = "off"
 	c.ConnectTimeout = min(max(c.ConnectTimeout, time.Second), 5*time.Second)
 }
 

@@ -22,13 +22,13 @@ const maxSkew = time.Minute
 func checkServer(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
 	var version int
 	var replica bool
-	var encoding, readOnly, fsync, pages string
+	var encoding, readOnly, fsync, pages, path string
 	var now time.Time
 	before := clock.Now()
 	err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
 		current_setting('server_encoding'), current_setting('transaction_read_only'), current_setting('fsync'),
-		current_setting('full_page_writes'), clock_timestamp()`,
-	).Scan(&version, &replica, &encoding, &readOnly, &fsync, &pages, &now)
+		current_setting('full_page_writes'), clock_timestamp(), current_setting('search_path')`,
+	).Scan(&version, &replica, &encoding, &readOnly, &fsync, &pages, &now, &path)
 	after := clock.Now()
 	switch {
 	case err != nil:
@@ -48,6 +48,9 @@ func checkServer(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
 	case fsync != "on" || pages != "on":
 		return event.Invalid("database_setting", "check database: fsync is %s and full_page_writes is %s, want both on: "+
 			"what is acknowledged would not survive a crash", fsync, pages).Hint("set them in postgresql.conf and restart the server")
+	case path != conn.Config().RuntimeParams["search_path"]:
+		return event.Invalid("database_setting", "check database: what stands between drops parameters of the connection").
+			Hint(pooler)
 	}
 	if err := checkClock(before, after, now); err != nil {
 		return err
@@ -72,21 +75,18 @@ func checkClock(before, after, database time.Time) error {
 }
 
 // running are the privileges of a user who does everything but make and upgrade tables and receive a copy of another
-// store. It lacks those to delete or change what was appended, but for the content of an event that is pruned.
-var running = []privilege{
-	{"lethe_format", "", "SELECT"}, {"lineage", "", "SELECT"},
-	{"head", "", "SELECT"}, {"head", "", "UPDATE"},
-	{"name", "", "SELECT"}, {"name", "", "INSERT"},
-	{"stream", "", "SELECT"}, {"stream", "", "INSERT"}, {"stream", "closed", "UPDATE"}, {"stream", "truncated", "UPDATE"},
-	{"stream", "pruned", "UPDATE"},
-	{"event", "", "SELECT"}, {"event", "", "INSERT"}, {"event", "hashes", "UPDATE"}, {"event", "body", "UPDATE"},
-	{"event", "boxes", "UPDATE"},
-	{"batch", "", "SELECT"}, {"batch", "", "INSERT"}, {"batch", "", "UPDATE"}, {"batch", "", "DELETE"},
-	{"segment", "", "SELECT"}, {"segment", "", "INSERT"}, {"segment", "", "DELETE"}, {"segment_n", "", "USAGE"},
-	{"run", "", "SELECT"}, {"run", "", "INSERT"}, {"run", "", "DELETE"},
-	{"tile", "", "SELECT"}, {"tile", "", "INSERT"},
-	{"cursor", "", "SELECT"}, {"cursor", "", "INSERT"}, {"cursor", "", "UPDATE"},
-	{"token", "", "SELECT"}, {"token", "", "INSERT"}, {"token", "", "UPDATE"},
+// store. What was appended can be neither deleted nor changed with them, but for the content of an event, to prune it.
+var running = []struct{ what, columns, relations string }{
+	{"SELECT", "", "lethe_format head lineage name stream event batch segment run tile cursor token"},
+	{"INSERT", "", "name stream event batch segment run tile cursor token"},
+	{"DELETE", "", "batch segment run"},
+	{"UPDATE", "one metadata fence indexed changes state place", "head"},
+	{"UPDATE", "closed truncated pruned", "stream"},
+	{"UPDATE", "hashes body boxes", "event"},
+	{"UPDATE", "system frontier", "batch"},
+	{"UPDATE", "revision position note", "cursor"},
+	{"UPDATE", "revoked used", "token"},
+	{"USAGE", "", "segment_n"},
 }
 
 // privilege is one on a table, on a column of it, or on a sequence.
@@ -137,16 +137,22 @@ func lacking(user, what string) error {
 
 // missingPrivileges are those of running that the user has not got, on what is there.
 func missingPrivileges(ctx context.Context, conn *pgx.Conn) (missing []privilege, err error) {
-	relations, columns, what := make([]string, len(running)), make([]string, len(running)), make([]string, len(running))
-	for i, p := range running {
-		relations[i], columns[i], what[i] = p.relation, p.column, p.what
+	var relations, columns, what []string
+	for _, r := range running {
+		for _, relation := range strings.Fields(r.relations) {
+			for _, column := range strings.Split(r.columns, " ") {
+				relations, columns, what = append(relations, relation), append(columns, column), append(what, r.what)
+			}
+		}
 	}
 	rows, err := conn.Query(ctx, `SELECT u.relation, u.column, u.what
 		FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY u(relation, "column", what, n)
-		WHERE to_regclass(u.relation) IS NOT NULL AND NOT CASE
-			WHEN u.what = 'USAGE' THEN has_sequence_privilege(to_regclass(u.relation), u.what)
-			WHEN u.column <> '' THEN has_column_privilege(to_regclass(u.relation), u.column, u.what)
-			ELSE has_table_privilege(to_regclass(u.relation), u.what) END
+		JOIN pg_class c ON c.oid = to_regclass(u.relation)
+		LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = u.column
+		WHERE NOT CASE
+			WHEN u.what = 'USAGE' THEN has_sequence_privilege(c.oid, u.what)
+			WHEN u.column <> '' THEN has_column_privilege(c.oid, a.attnum, u.what)
+			ELSE has_table_privilege(c.oid, u.what) END
 		ORDER BY u.n`, relations, columns, what)
 	if err != nil {
 		return nil, classify(err)
@@ -165,13 +171,4 @@ func mayVacuum(ctx context.Context, q querier) (may bool, err error) {
 			ELSE false END
 		FROM pg_class c WHERE c.oid = to_regclass('event')`).Scan(&may)
 	return may, err
-}
-
-// Server is the version of the database's server, and the format of the store's tables.
-func (s *Store) Server(ctx context.Context) (version string, format int, err error) {
-	err = s.tries(ctx, func(ctx context.Context) error {
-		return s.pool.QueryRow(ctx, `SELECT current_setting('server_version'), (SELECT max(format) FROM lethe_format)`).
-			Scan(&version, &format)
-	})
-	return version, format, err
 }

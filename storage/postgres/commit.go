@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
@@ -19,6 +20,7 @@ import (
 type writerState struct {
 	known   event.Position
 	changes int64
+	alone   int   // commits since another process was met
 	last    int64 // highest number of a stream
 	streams *simplelru.LRU[event.StreamID, *streamEntry]
 	names   map[int64]event.StreamID // of the entries in streams
@@ -57,7 +59,13 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	t := &commit{store: s, streams: make(map[event.StreamID]*streamEntry)}
+	if err := s.usable(ctx); err != nil {
+		return storage.Head{}, fmt.Errorf("commit: %w", err)
+	}
+	if head, done, err := s.guess(p, decide); done {
+		return head, err
+	}
+	t := newCommit(s)
 	err := s.tries(ctx, func(ctx context.Context) error {
 		err := t.begin(ctx, p)
 		if err != nil {
@@ -93,12 +101,17 @@ type commit struct {
 	head    storage.Head
 	found   storage.Found
 	changes int64
+	guessed bool // the head is not locked yet: see Store.guess
 	names   struct {
 		texts []string
 		ids   []int64
 	}
 	streams map[event.StreamID]*streamEntry // as this commit leaves them
 	added   postings.Added
+}
+
+func newCommit(s *Store) *commit {
+	return &commit{store: s, streams: make(map[event.StreamID]*streamEntry)}
 }
 
 // begin opens the transaction, locks the head, and answers the probe, in one round trip if nothing unusual happened.
@@ -142,6 +155,9 @@ func (t *commit) begin(ctx context.Context, p storage.Probe) (err error) {
 // remember brings what the writer knows of streams to the head.
 func (t *commit) remember(ctx context.Context, q *questions, n *news) error {
 	w := &t.store.writer
+	if w.alone++; w.known != t.head.Position || n.changes != w.changes {
+		w.alone = 0
+	}
 	if n.changes != w.changes || len(q.events) > storage.MaxLeaves {
 		w.streams.Purge()
 	}
@@ -309,6 +325,9 @@ func (t *commit) send(ctx context.Context, b *pgx.Batch) error {
 		return err
 	}
 	s.link.drop()
+	if pgconn.SafeToRetry(err) { // not a byte of it was sent
+		return err
+	}
 	s.doubt = true
 	return fmt.Errorf("%w: %w", event.ErrUnknown, classify(err))
 }

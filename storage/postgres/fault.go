@@ -48,14 +48,17 @@ func ended(err error) bool {
 }
 
 // hosts are where a connection was tried.
-func hosts(c *pgconn.Config) string {
+func hosts(c *pgconn.Config) string { return strings.Join(servers(c), ", ") }
+
+// servers are the hosts and ports of an address, each once.
+func servers(c *pgconn.Config) []string {
 	list := []string{net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))}
 	for _, f := range c.Fallbacks {
 		if name := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); !slices.Contains(list, name) {
 			list = append(list, name)
 		}
 	}
-	return strings.Join(list, ", ")
+	return list
 }
 
 // causes are the innermost reasons, each once. They are the operating system's and the library's, and name no value.

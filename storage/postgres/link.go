@@ -20,6 +20,7 @@ type link struct {
 	address address
 	timeout time.Duration
 	conn    *pgx.Conn
+	server  atomic.Uint32 // process of the server behind the connection, as its notifications name it
 }
 
 func newLink(a address, timeout time.Duration) *link { return &link{address: a, timeout: timeout} }
@@ -38,6 +39,7 @@ func (l *link) connect(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	l.conn = conn
+	l.server.Store(conn.PgConn().PID())
 	return conn, nil
 }
 

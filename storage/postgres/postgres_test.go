@@ -30,7 +30,7 @@ func engine(flush int) storagetest.Open {
 		options := postgres.Options{Indexed: storagetest.Indexed(), Flush: flush}
 		e := &storagetest.Engine{
 			Store:    open(t, address, options),
-			Features: storagetest.Features{Durable: true, Remains: true},
+			Features: storagetest.Features{Durable: true, Remains: true, Examines: true},
 			Events:   600,
 		}
 		e.Reopen = func(t testing.TB) {

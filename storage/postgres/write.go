@@ -3,9 +3,9 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/lethe-es/lethe/event"
@@ -19,13 +19,22 @@ func (t *commit) write(b *storage.Batch) error {
 	defer s.link.watch(s.clock)()
 	ctx := context.Background() // a commit is never cancelled half way
 	var out pgx.Batch
+	if t.guessed {
+		t.queueGuard(&out)
+	}
 	if err := t.queue(ctx, &out, b); err != nil {
+		if t.guessed {
+			return errMet // what is wrong with it is said by the decision under the lock
+		}
 		if _, failed := t.conn.Exec(ctx, "ROLLBACK"); failed != nil {
 			s.link.drop()
 		}
 		return err
 	}
 	if err := t.send(ctx, &out); err != nil {
+		if t.guessed && (sqlState(err) == guessState || sqlState(err) == "23505" || pgconn.SafeToRetry(err)) {
+			return errMet
+		}
 		if sqlState(err) == "23505" {
 			return fmt.Errorf("%w: an id, version or tile is there already", storage.ErrRefused)
 		}
@@ -118,7 +127,7 @@ func (t *commit) queueBatch(ctx context.Context, out *pgx.Batch, b *storage.Batc
 			return err
 		}
 	}
-	out.Queue(`SELECT pg_notify($1, $2)`, t.store.channel(), strconv.FormatUint(uint64(t.head.Position), 10))
+	out.Queue(`SELECT pg_notify($1, '')`, t.store.channel())
 	return nil
 }
 

@@ -25,7 +25,7 @@ func engine(flush int) storagetest.Open {
 		options := sqlite.Options{Indexed: storagetest.Indexed(), Flush: flush}
 		e := &storagetest.Engine{
 			Store:    open(t, dir, options),
-			Features: storagetest.Features{Durable: true},
+			Features: storagetest.Features{Durable: true, Examines: true},
 			Events:   600,
 		}
 		e.Reopen = func(t testing.TB) {

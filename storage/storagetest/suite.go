@@ -53,6 +53,8 @@ type Features struct {
 	// Remains engines keep old bytes out of their reach, such as the log of a server, and Scrub says so. In rows, which
 	// Dump gives, there are none.
 	Remains bool
+	// Examines engines are a storage.Examiner. Others have nothing of their own to look at.
+	Examines bool
 }
 
 // Open opens a new, empty store and arranges that it is closed when the test has ended.
@@ -123,6 +125,7 @@ func tests() []test {
 		{"InheritExact", InheritExact},
 		{"InheritRefused", InheritRefused},
 		{"SizesAddUp", SizesAddUp},
+		{"ExaminedWhole", ExaminedWhole},
 		{"ContextEnded", ContextEnded},
 		{"CloseEnds", CloseEnds},
 		{"CopyKept", CopyKept},
