@@ -28,7 +28,7 @@ const Kind = "lethe-bench"
 // Bench measures the store that Open opens. One measurement at a time.
 type Bench struct {
 	Open         func(ctx context.Context) (storage.Store, error) // the engine; growth opens it anew for each row
-	Folder       string                                           // where the store lies, and raw writes are measured; empty: it lies elsewhere
+	Folder       string                                           // of the store and of raw writes; empty: elsewhere
 	Dial         func(ctx context.Context) (*lethe.Store, error)  // instead of both: a store over the network
 	Clock        event.Clock                                      // of the store and of the measurement
 	IntoExisting bool                                             // append also where others have appended

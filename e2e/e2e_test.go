@@ -1,6 +1,6 @@
 // Package e2e_test plays the plays of testdata: each drives the real program, lethe, as a person would at a shell,
-// and reads as documentation of what that person sees. The plays of a store's everyday run three times: on a folder, on a
-// database, and on a server, whose address is then in LETHE_STORE.
+// and reads as documentation of what that person sees. The plays of a store's everyday run three times: on a folder, on
+// a database, and on a server, whose address is then in LETHE_STORE.
 //
 // Besides the commands of testscript (go doc github.com/rogpeppe/go-internal/testscript) a play may use
 //

@@ -94,8 +94,8 @@ func (l *load) request(ctx context.Context, store *lethe.Store, k ticket) bool {
 	}
 }
 
-// wait returns when there is so much more of something.
-func (l *load) wait(t *testing.T, more int, of func() int) {
+// wait returns when so many more requests are acknowledged.
+func (l *load) wait(t *testing.T, more int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
@@ -104,16 +104,14 @@ func (l *load) wait(t *testing.T, more int, of func() int) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if before < 0 {
-			before = of()
+			before = len(l.account.acked)
 		}
-		return of() >= before+more, l.oddities
+		return len(l.account.acked) >= before+more, l.oddities
 	})
 	if err != nil {
 		t.Fatalf("while callers are at work: %v", err)
 	}
 }
-
-func (l *load) acknowledged() int { return len(l.account.acked) }
 
 // end lets everyone come to an end, and holds the log against what was acknowledged and what was seen. It returns what
 // is to be said of it.
@@ -154,11 +152,11 @@ func TestDatabaseKilled(t *testing.T) {
 	l := startLoad(t, server.Address("lethe"), from)
 	kills := scale(t, "LETHE_DATABASE_KILLS", 5)
 	for range kills {
-		l.wait(t, 10+random.IntN(150), l.acknowledged)
+		l.wait(t, 10+random.IntN(150))
 		server.Kill(t)
 		server.Restart(t)
 	}
-	l.wait(t, 100, l.acknowledged)
+	l.wait(t, 100)
 	t.Logf("%d kills: %s", kills, l.end(t))
 }
 
@@ -186,7 +184,7 @@ func TestFailover(t *testing.T) {
 		primary := pgtest.Start(t, nil)
 		replica := primary.Replica(t, true)
 		l := startLoad(t, pairAddress(t, primary, replica), random.Uint64())
-		l.wait(t, 50+random.IntN(200), l.acknowledged)
+		l.wait(t, 50+random.IntN(200))
 		if n%2 == 1 {
 			replica.Kill(t)
 			waitForSync(t, primary.Address("lethe"))
@@ -196,7 +194,7 @@ func TestFailover(t *testing.T) {
 			replica.Restart(t)
 		}
 		replica.Promote(t)
-		l.wait(t, 200, l.acknowledged)
+		l.wait(t, 200)
 		t.Logf("failover %d: %s", n, l.end(t))
 	}
 }

@@ -73,7 +73,7 @@ func drawProgramme(r *rapid.T) *programme {
 		seed:  rapid.Uint64().Draw(r, "seed"),
 		batch: rapid.SampledFrom([]int{0, 3}).Draw(r, "batch"),
 		flush: rapid.SampledFrom([]int{7, 7, 0}).Draw(r, "flush"),
-		third: rapid.SampledFrom([]bool{true, false, false, false, false, false}).Draw(r, "on PostgreSQL"),
+		third: rapid.SampledFrom([]int{3, 2, 2, 2, 2, 2, 2, 2, 2, 2}).Draw(r, "engines") == 3,
 	}
 	draw := &programmer{r: r}
 	for range rapid.IntRange(1, 40).Draw(r, "steps") {

@@ -41,7 +41,7 @@ func TestLinearizableOverTwoStores(t *testing.T) {
 	from := seed(t)
 	counts := make(map[outcome]int)
 	cuts := 0
-	for n := range scale(t, "LETHE_SHARED_HISTORIES", 12) {
+	for n := range scale(t, "LETHE_SHARED_HISTORIES", 8) {
 		random := chance(from, n)
 		s := newShared(t, random)
 		if err := s.run(t.Context()); err != nil {

@@ -91,7 +91,7 @@ func TestBenchForeign(t *testing.T) {
 		{0, []string{"read", "--store", store, "--duration", "20ms"}},
 		{0, []string{"stream", "--store", store, "--duration", "20ms"}},
 		{0, []string{"append", "--store", store, "--into-existing", "--events", "5"}},
-		{2, []string{"append", "--store", "postgres://localhost/lethe"}},
+		{2, []string{"append", "--store", "s3://bucket/lethe"}},
 		{2, []string{"append", "--clients", "-3"}},
 		{2, []string{"append", "--condition", "hope"}},
 		{2, []string{"append", "--payload", "3"}},

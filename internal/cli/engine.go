@@ -66,7 +66,8 @@ const createStore = "name another with --store, or create it by a first lethe ev
 
 // engine opens what keeps the store in a folder or a database, with the driver it needs; address is where a server of
 // this process gives it out. The log on it is not opened.
-func (a *app) engine(ctx context.Context, place, address string, how access) (_ storage.Store, created bool, err error) {
+func (a *app) engine(ctx context.Context, place, address string, how access,
+) (e storage.Store, created bool, err error) {
 	scheme, _, named := strings.Cut(place, "://")
 	switch {
 	case database(place):

@@ -153,7 +153,11 @@ func (h *hosted) open(ctx context.Context, s named, several bool, how access) er
 	}
 	store, engine, err := h.app.log(ctx, s.folder, address, how)
 	if errors.Is(err, errNoStore) {
-		err = missing("serve "+s.name, s.folder, "check the path, or make a store with --create")
+		what := "path"
+		if database(s.folder) {
+			what = "address"
+		}
+		err = missing("serve "+s.name, s.folder, "check the "+what+", or make a store with --create")
 	}
 	if err != nil {
 		return err

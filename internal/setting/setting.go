@@ -99,7 +99,7 @@ func (s *Settings) table() []known {
 	const none = "(none)"
 	return append([]known{
 		{key: Store, flag: "store", initial: "./data", field: &s.Store,
-			usage: "the store: a folder, postgres://… of a database, or http(s)://host:port[/name] of a server"},
+			usage: "a folder, postgres://… of a database, or http(s)://… of a server"},
 		{key: "output", flag: "output", short: "o", initial: show.Table, field: &s.Output, allowed: show.Formats(),
 			usage: "table, json, jsonl or csv"},
 		{key: "progress", flag: "progress", initial: show.Auto, field: &s.Progress, allowed: show.Meters(),

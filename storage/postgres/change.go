@@ -3,18 +3,22 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
 
 // change runs do in a transaction that holds the row of the head, exclusively or shared with others who do not change
 // it, and commits. What do does must be such that it may be done twice: when the connection breaks at COMMIT, it is
 // done again. The writer's connection is not used, so that nothing here waits in its queue.
-func (s *Store) change(ctx context.Context, lock string, do func(ctx context.Context, tx pgx.Tx, h changing) error) error {
+func (s *Store) change(ctx context.Context, lock string,
+	do func(ctx context.Context, tx pgx.Tx, h changing) error,
+) error {
 	return s.tries(ctx, func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 			var h changing
@@ -87,15 +91,23 @@ func prune(ctx context.Context, tx pgx.Tx, edits []storage.Edit) error {
 // Scrub vacuums the events' table, so that what Rewrite took away may be overwritten. PostgreSQL writes a changed row
 // to a new place, and neither clears the old one nor its log: what still holds old bytes is named.
 func (s *Store) Scrub(ctx context.Context) (storage.Residue, error) {
-	err := s.tries(ctx, func(ctx context.Context) error {
-		_, err := s.pool.Exec(ctx, `VACUUM event`)
+	vacuumed := false
+	err := s.tries(ctx, func(ctx context.Context) (err error) {
+		if vacuumed, err = pglink.MayVacuum(ctx, s.pool); err == nil && vacuumed {
+			_, err = s.pool.Exec(ctx, `VACUUM event`)
+		}
 		return err
 	})
 	if err != nil {
-		return storage.Residue{}, err
+		return storage.Residue{}, fmt.Errorf("scrub events: %w", err)
 	}
-	return storage.Residue{Remains: []string{
+	var remains []string
+	if !vacuumed {
+		remains = append(remains,
+			"dead rows of table event, which this user may not vacuum: until autovacuum or VACUUM by its owner frees them")
+	}
+	return storage.Residue{Remains: append(remains,
 		"free space in the files of table event: until new rows fill it, or VACUUM FULL rewrites it",
 		"write-ahead log, archives of it, replicas and backups of the server: as long as its operator keeps them",
-	}}, nil
+	)}, nil
 }

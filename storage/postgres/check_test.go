@@ -162,6 +162,7 @@ func add(s storage.Log, content string) error {
 				Records: []storage.Record{{
 					Position: h.Position + 1, ID: id, Stream: stream, Version: f.Streams[0].Version + 1, Type: d.Type,
 					Recorded: 1, Commitments: make([]byte, 32), Body: event.AppendBody(nil, &d),
+					Terms: storage.NewTerms(h.Identity).Append(nil, stream, &d),
 				}},
 			}, nil
 		})
@@ -260,15 +261,15 @@ func TestOpenReplica(t *testing.T) {
 	refused(t, both, event.ErrUnavailable, "read only connection", "promote a replica")
 }
 
-// TestOpenStranger answers as servers do that a test cannot have: version 14, which Debian has no more, and one behind a
-// pooler that was told to ignore parameters of connections.
+// TestOpenStranger answers as servers do that a test cannot have: version 14, which Debian has no more, and one behind
+// a pooler that was told to ignore parameters of connections.
 func TestOpenStranger(t *testing.T) {
 	for path, c := range map[string]struct {
 		version string
 		kind    error
 		words   []string
 	}{
-		"lethe":           {"140020", event.ErrFormat, []string{"it is PostgreSQL 14, want 15 or newer", "upgrade the server"}},
+		"lethe":           {"140020", event.ErrFormat, []string{"it is PostgreSQL 14, want 15 or newer", "upgrade"}},
 		`"$user", public`: {"170000", event.ErrInvalid, []string{"drops parameters of the connection", "pooler"}},
 	} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -482,6 +483,16 @@ const (
 
 func newBank(t *testing.T) *bank {
 	b := &bank{server: pgtest.Start(t, nil), sql: blocks(t, "../../docs/postgresql.md")}
+	text, err := os.ReadFile("../../docs/postgresql.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"roles.sql", "grants.sql"} {
+		block, err := os.ReadFile("../../deploy/" + name)
+		if err != nil || !strings.Contains(string(text), "```sql\n"+string(block)+"```\n") {
+			t.Errorf("docs/postgresql.md does not show deploy/%s as it is: %v", name, err)
+		}
+	}
 	if len(b.sql[byAdministrator]) < 5 || len(b.sql[byOwner]) < 8 {
 		t.Fatalf("docs/postgresql.md does not say how to set up a database: %q", b.sql)
 	}
@@ -551,12 +562,21 @@ func TestLeastPrivileges(t *testing.T) {
 		t.Run(name, func(t *testing.T) { run(t, b.engine) })
 	}
 	t.Run("reader", func(t *testing.T) { reader(t, b) })
+	t.Run("watched", func(t *testing.T) { watched(t, b) })
 	schema := b.store(t, postgres.Options{})
 	address := b.address("lethe", schema)
 	s := ready(t, address)
 	if err := add(s, payload); err != nil {
 		t.Fatal(err)
 	}
+	t.Run("longest name", func(t *testing.T) {
+		s := open(t, b.address("lethe_owner", strings.Repeat("x", 57)), postgres.Options{})
+		defer closeStore(t, s)
+		if err := add(s, payload); err != nil {
+			t.Error(err)
+		}
+		refused(t, b.address("lethe_owner", strings.Repeat("x", 58)), event.ErrInvalid, "at most 57")
+	})
 	t.Run("other metadata keys", func(t *testing.T) {
 		closeStore(t, open(t, address, postgres.Options{Indexed: []string{"branch"}}))
 		closeStore(t, open(t, address, postgres.Options{Indexed: []string{}}))
@@ -588,8 +608,8 @@ func TestLeastPrivileges(t *testing.T) {
 	t.Run("less", func(t *testing.T) {
 		owner, _ := connect(t, b.address("lethe_owner", schema))
 		for revoked, word := range map[string]string{
-			"USAGE ON SEQUENCE %s.segment_n": "lacks USAGE on segment_n", "UPDATE (body) ON %s.event": "lacks UPDATE (body) on event",
-			"DELETE ON %s.batch": "lacks DELETE on batch", "SELECT ON %s.token": "lacks SELECT on token",
+			"USAGE ON SEQUENCE %s.segment_n": "lacks USAGE on segment_n", "SELECT ON %s.token": "lacks SELECT on token",
+			"UPDATE (body) ON %s.event": "lacks UPDATE (body) on event", "DELETE ON %s.batch": "lacks DELETE on batch",
 		} {
 			revoked = fmt.Sprintf(revoked, schema)
 			if _, err := owner.Exec(t.Context(), "REVOKE "+revoked+" FROM lethe"); err != nil {
@@ -602,6 +622,32 @@ func TestLeastPrivileges(t *testing.T) {
 		}
 		closeStore(t, ready(t, address))
 	})
+}
+
+// watched asks what docs/postgresql.md tells to ask.
+func watched(t *testing.T, b *bank) {
+	schema := b.store(t, postgres.Options{})
+	if err := add(ready(t, b.address("lethe", schema)), payload); err != nil {
+		t.Fatal(err)
+	}
+	b.server.Exec(t, "GRANT pg_monitor TO lethe_reader")
+	conn, _ := connect(t, b.address("lethe_reader", schema))
+	rows := map[string]int{"head": 1, "old transactions": 0, "locks": 0, "replicas": 0, "tables": 12, "server": 1}
+	for name, want := range rows {
+		for _, text := range b.sql["watch: "+name] {
+			text = strings.NewReplacer("lethe.", schema+".", "'lethe'", "'"+schema+"'").Replace(text)
+			tag, err := conn.Exec(t.Context(), text)
+			if err != nil || tag.RowsAffected() != int64(want) {
+				t.Errorf("watch %s: %d rows, want %d: %v", name, tag.RowsAffected(), want, err)
+			}
+		}
+		if len(b.sql["watch: "+name]) != 1 {
+			t.Errorf("docs/postgresql.md does not say how to watch %s", name)
+		}
+	}
+	if want := len(rows) + 2; len(b.sql) != want {
+		t.Errorf("docs/postgresql.md has %d blocks of SQL, want %d", len(b.sql), want)
+	}
 }
 
 // reader reads a store with no privilege but that.
@@ -653,7 +699,8 @@ func TestStatisticsHoldNoContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if want := []string{"id", "position", "recorded", "stream", "type", "version"}; err != nil || !slices.Equal(columns, want) {
+	want := []string{"id", "position", "recorded", "stream", "type", "version"}
+	if err != nil || !slices.Equal(columns, want) {
 		t.Errorf("statistics are kept of %q, want %q; %v", columns, want, err)
 	}
 }
@@ -667,7 +714,8 @@ func TestDiskFullSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := all(t, s)
-		line.Answer("53100", "could not extend file "+payload, func(query string) bool { return strings.HasPrefix(query, when) })
+		line.Answer("53100", "could not extend file "+payload,
+			func(query string) bool { return strings.HasPrefix(query, when) })
 		sentence(t, add(s, payload), event.ErrFull, "its disk is full", "53100", "make room")
 		if diff := cmp.Diff(before, all(t, s)); diff != "" {
 			t.Errorf("at %s something changed (-before +after):\n%s", when, diff)
@@ -841,7 +889,8 @@ func TestTLSAndFsync(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(hostOf(full))
 	refused(t, at(full, "localhost:"+port, "lethe"), event.ErrUnavailable, "localhost", "sslrootcert")
-	refused(t, with(full, "sslrootcert", newAuthority(t).file(t)), event.ErrUnavailable, "unknown authority", "sslrootcert")
+	other := newAuthority(t).file(t)
+	refused(t, with(full, "sslrootcert", other), event.ErrUnavailable, "unknown authority", "sslrootcert")
 
 	server.Exec(t, "ALTER SYSTEM SET fsync = off") // a server with no protection of another kind
 	server.Stop(t)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 	"github.com/lethe-es/lethe/storage/postings"
 )
 
@@ -79,7 +80,7 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	batch, err := decide(cloneHead(t.head), t.found)
 	if err == nil && !empty(&batch) {
 		if err = t.write(&batch); err != nil {
-			err = fmt.Errorf("commit: %w", classify(err))
+			err = fmt.Errorf("commit: %w", pglink.Classify(err))
 		}
 	} else if settling := t.settle(); settling != nil {
 		return storage.Head{}, fmt.Errorf("commit: %w", settling)
@@ -318,7 +319,7 @@ func (t *commit) send(ctx context.Context, b *pgx.Batch) error {
 	case err == nil:
 		s.doubt = false
 		return nil
-	case answered(err) || errors.Is(err, errRolledBack):
+	case pglink.Answered(err) || errors.Is(err, errRolledBack):
 		if _, failed := t.conn.Exec(ctx, "ROLLBACK"); failed != nil {
 			s.link.drop()
 		}
@@ -329,7 +330,7 @@ func (t *commit) send(ctx context.Context, b *pgx.Batch) error {
 		return err
 	}
 	s.doubt = true
-	return fmt.Errorf("%w: %w", event.ErrUnknown, classify(err))
+	return fmt.Errorf("%w: %w", event.ErrUnknown, pglink.Classify(err))
 }
 
 var errRolledBack = event.Errorf(event.ErrUnavailable, "write store: the database rolled the transaction back").

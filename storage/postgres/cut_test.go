@@ -104,6 +104,7 @@ func (d *desk) id(i int) (id event.ID) {
 type written struct {
 	streams []event.StreamID // of the events, in order
 	states  func(found []storage.StreamState) []storage.StreamState
+	minted  bool // the ids are asked for only where nobody knew, as the log does with those it minted
 }
 
 var errThere = errors.New("it is there")
@@ -115,11 +116,15 @@ func (d *desk) commit(w written) []storage.Record {
 	p := storage.Probe{Conditions: []event.Condition{
 		{Filter: event.Filter{{Types: []string{"Never"}, Relations: []event.Relation{{Kind: "thing", ID: "1"}}}}},
 	}}
+	var ids []event.ID
 	for i, s := range w.streams {
-		p.IDs = append(p.IDs, d.id(i))
+		ids = append(ids, d.id(i))
 		if !slices.Contains(p.Streams, s) {
 			p.Streams = append(p.Streams, s)
 		}
+	}
+	if !w.minted {
+		p.IDs = ids
 	}
 	var records []storage.Record
 	unknown := false
@@ -129,7 +134,7 @@ func (d *desk) commit(w written) []storage.Record {
 				d.during()
 				d.during = nil
 			}
-			if f.IDs[0].Position > 0 && unknown {
+			if unknown && f.IDs[0].Position > 0 {
 				return storage.Batch{}, d.whole(f.IDs)
 			}
 			b := d.batch(w, h, f)
@@ -149,7 +154,7 @@ func (d *desk) commit(w written) []storage.Record {
 			}
 			return records
 		case errors.Is(err, event.ErrUnknown):
-			d.asked, unknown = d.asked+1, true
+			d.asked, unknown, p.IDs = d.asked+1, true, ids
 		case errors.Is(err, event.ErrUnavailable):
 			d.again++
 		default:
@@ -205,6 +210,19 @@ func (d *desk) fresh(n int) (streams []event.StreamID) {
 
 func (d *desk) append() { d.commit(written{streams: append(d.fresh(2), event.Stream("old", "1"))}) }
 
+// alone appends to a stream that is known, as the only process does.
+func (d *desk) alone() {
+	d.commit(written{streams: []event.StreamID{event.Stream("old", "1")}, minted: true})
+}
+
+// aloneFor makes the store believe that it is the only one.
+func (d *desk) aloneFor() {
+	for range 6 {
+		d.alone()
+		d.n++
+	}
+}
+
 // flush appends as much as a segment of the index takes.
 func (d *desk) flush() { d.commit(written{streams: d.fresh(7)}) }
 
@@ -225,10 +243,11 @@ func (d *desk) end() {
 // truncate notes a truncation, prunes, and notes that it is done.
 func (d *desk) truncate() {
 	s := d.fresh(1)[0]
-	records := d.commit(written{streams: []event.StreamID{s, s}, states: func(f []storage.StreamState) []storage.StreamState {
-		f[0].Truncated = 2
-		return f
-	}})
+	mark := func(found []storage.StreamState) []storage.StreamState {
+		found[0].Truncated = 2
+		return found
+	}
+	records := d.commit(written{streams: []event.StreamID{s, s}, states: mark})
 	head, err := d.store.Head(d.t.Context())
 	d.must(err)
 	r := records[0]
@@ -324,9 +343,7 @@ func (d *desk) reopen() {
 	var s *postgres.Store
 	var err error
 	for range 5 {
-		if s, err = postgres.Open(d.t.Context(), d.line.Address(), &postgres.Options{Clock: newQuiet(), Flush: 7}); err == nil {
-			break
-		}
+		s, err = postgres.Open(d.t.Context(), d.line.Address(), &postgres.Options{Clock: newQuiet(), Flush: 7})
 		if !errors.Is(err, event.ErrUnavailable) {
 			break
 		}
@@ -413,6 +430,7 @@ func errands() map[string]errand {
 		"append": ready((*desk).append), "flush": ready((*desk).flush), "end": ready((*desk).end),
 		"truncate": ready((*desk).truncate), "advance": ready((*desk).advance), "tokens": ready((*desk).tokens),
 		"read": ready((*desk).read), "list": ready((*desk).list),
+		"alone":            {do: (*desk).alone, before: (*desk).aloneFor},
 		"merge":            {do: (*desk).merge, before: (*desk).segments},
 		"open":             {do: (*desk).reopen},
 		"append, connect":  {do: (*desk).append, cold: true},

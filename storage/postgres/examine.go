@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
 
 // Examine asks the server about itself and about the store's tables.
 func (s *Store) Examine(ctx context.Context) (checks []storage.Check, err error) {
 	err = s.tries(ctx, func(ctx context.Context) error {
-		x := &examination{ctx: ctx, q: s.pool, schema: s.address.schema}
+		x := &examination{ctx: ctx, q: s.pool, schema: s.address.Schema}
 		checks, err = x.run(old)
 		return err
 	})
@@ -24,7 +25,7 @@ func (s *Store) Examine(ctx context.Context) (checks []storage.Check, err error)
 // examination gathers checks.
 type examination struct {
 	ctx    context.Context // of the one call it serves
-	q      querier
+	q      pglink.Querier
 	schema string
 	checks []storage.Check
 }
@@ -39,7 +40,7 @@ func (x *examination) run(old time.Duration) ([]storage.Check, error) {
 }
 
 func (x *examination) add(name string, ok bool, format string, args ...any) {
-	x.checks = append(x.checks, storage.Check{Name: name, OK: ok, Detail: words(fmt.Sprintf(format, args...))})
+	x.checks = append(x.checks, storage.Check{Name: name, OK: ok, Detail: pglink.Words(fmt.Sprintf(format, args...))})
 }
 
 func (x *examination) server() error {
@@ -106,8 +107,8 @@ func (x *examination) segments() error {
 // old is the age from which a transaction is worth a word.
 const old = time.Minute
 
-// vacuum names what keeps the server from reusing the room of rows that nobody can see any more. That is no fault of the
-// store, but tables grow and get slow.
+// vacuum names what keeps the server from reusing the room of rows that nobody can see any more. That is no fault of
+// the store, but tables grow and get slow.
 func (x *examination) vacuum(old time.Duration) error {
 	rows, err := x.q.Query(x.ctx, `SELECT what, seconds, behind FROM (
 		SELECT 'process ' || pid, extract(epoch FROM clock_timestamp() - xact_start)::float8,

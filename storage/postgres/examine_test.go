@@ -45,11 +45,13 @@ func TestExamineServer(t *testing.T) {
 	defer s.Close()
 	expect(t, found(t, s, "database", time.Hour), true, "PostgreSQL ")
 	expect(t, found(t, s, "format", time.Hour), true, "tables of schema loans in format 1")
-	expect(t, found(t, s, "durability", time.Hour), true, "synchronous_commit=on: commits wait for this server's disk; it has no")
+	expect(t, found(t, s, "durability", time.Hour), true,
+		"synchronous_commit=on: commits wait for this server's disk; it has no")
 	expect(t, found(t, s, "vacuum", time.Hour), true, "no transaction holds it back")
 
 	other, _ := connect(t, address)
-	if _, err := other.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1", pgx.QueryExecModeSimpleProtocol); err != nil {
+	_, err := other.Exec(t.Context(), "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1", pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
 		t.Fatal(err)
 	}
 	storagetest.Append(t, s, noted(), noted())

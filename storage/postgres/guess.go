@@ -8,10 +8,11 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
 
 // aloneFor is after how many commits without a trace of another process it is worth guessing that there is none.
-const aloneFor = 4
+const aloneFor = 64
 
 // errMet says that a guess was wrong: another process committed meanwhile.
 var errMet = errors.New("another process committed")
@@ -39,7 +40,7 @@ func (s *Store) guess(p storage.Probe, decide func(storage.Head, storage.Found) 
 		s.writer.alone = 0
 		return head, false, nil
 	case err != nil:
-		return head, true, fmt.Errorf("commit: %w", classify(err))
+		return head, true, fmt.Errorf("commit: %w", pglink.Classify(err))
 	}
 	return cloneHead(t.head), true, nil
 }
@@ -48,7 +49,8 @@ func (s *Store) guess(p storage.Probe, decide func(storage.Head, storage.Found) 
 func (t *commit) known(p storage.Probe) bool {
 	s := t.store
 	w := &s.writer
-	if w.alone < aloneFor || s.doubt || s.ctx.Err() != nil || len(p.IDs) > 0 || s.link.conn == nil || s.link.conn.IsClosed() {
+	linked := s.link.conn != nil && !s.link.conn.IsClosed()
+	if w.alone < aloneFor || s.doubt || len(p.IDs) > 0 || !linked {
 		return false
 	}
 	var changes int64

@@ -2,35 +2,35 @@ package postgres
 
 import (
 	"context"
-	"errors"
-	"net"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
 
 // link is the one connection of a process that writes to the log. It is opened when it is needed and again when it
 // broke.
 type link struct {
-	address address
+	address pglink.Address
 	timeout time.Duration
 	conn    *pgx.Conn
 	server  atomic.Uint32 // process of the server behind the connection, as its notifications name it
 }
 
-func newLink(a address, timeout time.Duration) *link { return &link{address: a, timeout: timeout} }
+func newLink(a pglink.Address, timeout time.Duration) *link {
+	return &link{address: a, timeout: timeout}
+}
 
 // connect gives the connection.
 func (l *link) connect(ctx context.Context) (*pgx.Conn, error) {
 	if l.conn != nil && !l.conn.IsClosed() {
 		return l.conn, nil
 	}
-	conn, err := dial(ctx, l.address, map[string]string{
+	conn, err := l.address.Dial(ctx, map[string]string{
 		// A process that vanished while it held the head must not keep the others waiting.
 		"idle_in_transaction_session_timeout": milliseconds(l.timeout),
 		"lock_timeout":                        milliseconds(l.timeout),
@@ -44,42 +44,6 @@ func (l *link) connect(ctx context.Context) (*pgx.Conn, error) {
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-
-// dial opens a connection that is only ever closed, never cancelled: the library would ask the server to cancel what
-// runs when a connection breaks, and a COMMIT that is cancelled while it waits for a replica becomes visible without
-// being on the replica.
-func dial(ctx context.Context, a address, params map[string]string) (*pgx.Conn, error) {
-	c, err := pgx.ParseConfig(a.text)
-	if err != nil {
-		return nil, event.Invalid("malformed_address", "read address %s: the database library does not understand it", a.place)
-	}
-	a.configure(c)
-	for name, value := range params {
-		c.RuntimeParams[name] = value
-	}
-	var connected atomic.Bool
-	through := c.DialFunc
-	c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if connected.Load() {
-			return nil, errors.New("nothing is cancelled")
-		}
-		return through(ctx, network, addr)
-	}
-	conn, err := pgx.ConnectConfig(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	connected.Store(true)
-	return conn, durable(ctx, conn)
-}
-
-// durable makes commits of a connection wait for the disk, whatever the server's setting; what waits for more, as for
-// a replica, stays so.
-func durable(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
-		WHERE current_setting('synchronous_commit') IN ('off', 'local')`)
-	return err
-}
 
 // drop gives up the connection. The server ends its transaction, whichever way it was going.
 func (l *link) drop() {
@@ -115,16 +79,6 @@ func (l *link) watch(clock event.Clock) (done func()) {
 	return func() { close(finished) }
 }
 
-// newPool opens the connections of everything but commits.
-func newPool(ctx context.Context, a address) (*pgxpool.Pool, error) {
-	c, err := a.pool()
-	if err != nil {
-		return nil, err
-	}
-	c.AfterConnect = durable
-	return pgxpool.NewWithConfig(ctx, c)
-}
-
 // tries calls do until it does not fail for want of a connection, the store's patience ends, or ctx does. What do does
 // must be such that it may be done twice.
 func (s *Store) tries(ctx context.Context, do func(ctx context.Context) error) error {
@@ -134,7 +88,7 @@ func (s *Store) tries(ctx context.Context, do func(ctx context.Context) error) e
 			return err
 		}
 		err := do(ctx)
-		if !passing(err) {
+		if !pglink.Passing(err) {
 			return s.explain(ctx, err)
 		}
 		if waited += pause; waited > s.patience {
@@ -160,9 +114,5 @@ func (s *Store) explain(ctx context.Context, err error) error {
 	case s.ctx.Err() != nil:
 		return errClosed()
 	}
-	return classify(err)
-}
-
-func contextError(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return pglink.Classify(err)
 }

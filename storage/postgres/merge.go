@@ -44,7 +44,7 @@ func (s *Store) merge(ctx context.Context) (merged bool, err error) {
 		return false, nil
 	}
 	err = s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-		lease := lockOf(s.address.schema, "merge")
+		lease := lockOf(s.address.Schema, "merge")
 		got := false
 		if err := c.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, lease).Scan(&got); err != nil || !got {
 			return err

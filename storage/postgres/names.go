@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 	"sync"
 
 	"github.com/lethe-es/lethe/storage/postings"
@@ -52,7 +54,7 @@ func (n *names) add(texts []string, ids []int64) {
 }
 
 // load reads all names.
-func (n *names) load(ctx context.Context, q querier) error {
+func (n *names) load(ctx context.Context, q pglink.Querier) error {
 	rows, err := q.Query(ctx, `SELECT id, name FROM name`)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 	"github.com/lethe-es/lethe/storage/postings"
 )
 
@@ -53,7 +54,7 @@ func (s *Store) Page(ctx context.Context, q storage.Query) (storage.Page, error)
 type pageBuilder struct {
 	store  *Store
 	ctx    context.Context // of the one call it serves
-	db     querier
+	db     pglink.Querier
 	q      storage.Query
 	reader reader
 	page   storage.Page

@@ -8,14 +8,15 @@
 // of all processes happen one after the other, and positions follow each other without a gap. Nothing depends on a
 // database sequence, on transaction ids or on time.
 //
-// A commit is two round trips: one that locks the head and answers the probe, one that writes and commits. What
-// moves with every commit is a row of its own in table batch, not an update: a row that is updated all the time grows
-// slow as soon as anybody holds an old snapshot. That row also holds the postings of its events, from which every
-// process keeps the tail of the index in memory; segments are written from it every Options.Flush events, and merged by
-// whichever process has the lease. docs/format/postgres.md specifies the tables.
+// A commit is two round trips: one that locks the head and answers the probe, one that writes and commits; a process
+// that has met no other for a while guesses that it need not ask, and makes it one (guess.go). What moves with every
+// commit is a row of its own in table batch, not an update: a row that is updated all the time grows slow as soon as
+// anybody holds an old snapshot. That row also holds the postings of its events, from which every process keeps the
+// tail of the index in memory; segments are written from it every Options.Flush events, and merged by whichever process
+// has the lease. docs/format/postgres.md specifies the tables.
 //
-// One batch sends one NOTIFY, which wakes those who wait; they are woken by polling too, so that a lost notification
-// costs a moment and nothing else.
+// One batch sends one NOTIFY, which wakes those who wait; the head is asked for too, so that a lost notification costs a
+// moment and nothing else.
 package postgres
 
 import (
@@ -32,7 +33,14 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
+
+// Place is an address as a person would name it: see pglink.Place.
+func Place(address string) string { return pglink.Place(address) }
+
+// Same tells whether two addresses name one store: see pglink.Same.
+func Same(a, b string) bool { return pglink.Same(a, b) }
 
 // Options of a store; nil means the defaults.
 type Options struct {
@@ -47,7 +55,7 @@ type Options struct {
 
 // Store is a log in a database. Safe for concurrent use.
 type Store struct {
-	address  address
+	address  pglink.Address
 	clock    event.Clock
 	flush    int
 	patience time.Duration
@@ -89,7 +97,7 @@ func open(ctx context.Context, text string, o *Options) (*Store, error) {
 		opts = *o
 	}
 	opts.fill()
-	a, err := parse(text)
+	a, err := pglink.Parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -129,12 +137,12 @@ func (o *Options) fill() {
 func (s *Store) prepare(ctx context.Context, o *Options) error {
 	conn, err := s.link.connect(ctx)
 	if err != nil {
-		return classify(err)
+		return pglink.Classify(err)
 	}
-	if err := checkServer(ctx, conn, s.clock); err != nil {
+	if err := pglink.Check(ctx, conn, s.clock); err != nil {
 		return err
 	}
-	if err := migrate(ctx, conn, s.address.schema, o); err != nil {
+	if err := migrate(ctx, conn, s.address.Schema, o); err != nil {
 		return err
 	}
 	head, err := loadHead(ctx, conn)
@@ -142,7 +150,7 @@ func (s *Store) prepare(ctx context.Context, o *Options) error {
 		return err
 	}
 	s.index = newIndex(head)
-	if s.pool, err = newPool(s.ctx, s.address); err != nil {
+	if s.pool, err = s.address.Pool(s.ctx); err != nil {
 		return err
 	}
 	now, err := s.refresh(ctx)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
 
 const recordColumns = `position, id, stream, version, type, recorded, hashes, body, boxes`
@@ -79,7 +80,7 @@ func (r *reader) copied(b []byte) []byte {
 }
 
 // take gives the records that were read, with their names, and is ready for more.
-func (r *reader) take(ctx context.Context, q querier) ([]storage.Record, error) {
+func (r *reader) take(ctx context.Context, q pglink.Querier) ([]storage.Record, error) {
 	if err := r.store.streams.load(ctx, q, r.streams); err != nil {
 		return nil, err
 	}
@@ -128,7 +129,7 @@ func (n *streamNames) name(number int64) (event.StreamID, bool) {
 }
 
 // load makes sure that the names of these numbers are known.
-func (n *streamNames) load(ctx context.Context, q querier, numbers []int64) error {
+func (n *streamNames) load(ctx context.Context, q pglink.Querier, numbers []int64) error {
 	var missing []int64
 	asked := make(map[int64]bool)
 	n.mu.Lock()

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 	"github.com/lethe-es/lethe/storage/postings"
 )
 
@@ -77,7 +78,7 @@ func (s *shelf) put(id rowID, b []byte) {
 type indexRows struct {
 	store *Store
 	ctx   context.Context // of the one call it serves
-	db    querier
+	db    pglink.Querier
 }
 
 func (i *indexRows) At(segment int64, key postings.Key, p event.Position) (postings.Row, bool, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
 
 // migrations are how the tables of a store came to be: the first makes format 1. What one has done is in databases
@@ -37,6 +38,8 @@ CREATE TABLE event (
 	type int NOT NULL, recorded bigint NOT NULL, hashes bytea NOT NULL, body bytea, boxes bytea,
 	UNIQUE (stream, version)
 );
+ALTER TABLE event ALTER COLUMN hashes SET STATISTICS 0, ALTER COLUMN body SET STATISTICS 0,
+	ALTER COLUMN boxes SET STATISTICS 0;
 CREATE TABLE batch (
 	position bigint PRIMARY KEY, system bigint NOT NULL, frontier bytea, postings bytea NOT NULL
 );
@@ -104,27 +107,21 @@ func migrate(ctx context.Context, conn *pgx.Conn, schema string, o *Options) err
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("create tables: %w", classify(err))
+		return fmt.Errorf("create tables: %w", pglink.Classify(err))
 	}
 	return nil
 }
 
-// querier is a connection, a transaction or the pool.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // formatOf is how many migrations the schema has seen; 0: it is empty or not there. One that holds other tables, or
 // is newer than we are, is event.ErrFormat.
-func formatOf(ctx context.Context, q querier) (format int, err error) {
+func formatOf(ctx context.Context, q pglink.Querier) (format int, err error) {
 	var ours, others bool
 	err = q.QueryRow(ctx, `SELECT to_regclass('lethe_format') IS NOT NULL, EXISTS (SELECT FROM pg_class c
 		JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_setting('search_path'))`).
 		Scan(&ours, &others)
 	switch {
 	case err != nil:
-		return 0, classify(err)
+		return 0, pglink.Classify(err)
 	case !ours && others:
 		return 0, event.Errorf(event.ErrFormat, "find store: the schema holds tables that are not Lethe's").
 			Hint("name another schema in the address, such as ?schema=lethe")
@@ -132,7 +129,7 @@ func formatOf(ctx context.Context, q querier) (format int, err error) {
 		return 0, nil
 	}
 	if err := q.QueryRow(ctx, `SELECT max(format) FROM lethe_format`).Scan(&format); err != nil {
-		return 0, classify(err)
+		return 0, pglink.Classify(err)
 	}
 	if format > len(migrations) {
 		return 0, event.Errorf(event.ErrFormat, "find store: its format is %d, this version knows %d",
@@ -173,14 +170,14 @@ func createHead(ctx context.Context, tx pgx.Tx, o *Options) error {
 }
 
 // loadHead reads what does not change in one life of a store.
-func loadHead(ctx context.Context, q querier) (storage.Identity, error) {
+func loadHead(ctx context.Context, q pglink.Querier) (storage.Identity, error) {
 	var id storage.Identity
 	var store, secret []byte
 	var incarnation int64
 	err := q.QueryRow(ctx, `SELECT store, incarnation, secret, metadata FROM head`).
 		Scan(&store, &incarnation, &secret, &id.Indexed)
 	if err != nil {
-		return id, classify(err)
+		return id, pglink.Classify(err)
 	}
 	if copy(id.Store[:], store) != len(id.Store) || copy(id.Secret[:], secret) != len(id.Secret) {
 		return id, event.Errorf(event.ErrCorrupt, "read head: its row is damaged").Hint("restore a backup")
@@ -190,17 +187,17 @@ func loadHead(ctx context.Context, q querier) (storage.Identity, error) {
 	}
 	rows, err := q.Query(ctx, `SELECT incarnation, first FROM lineage ORDER BY n`)
 	if err != nil {
-		return id, classify(err)
+		return id, pglink.Classify(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var life, first int64
 		if err := rows.Scan(&life, &first); err != nil {
-			return id, classify(err)
+			return id, pglink.Classify(err)
 		}
 		id.Lineage = append(id.Lineage, storage.Fork{Incarnation: event.Incarnation(life), First: event.Position(first)})
 	}
-	return id, classify(errors.Join(rows.Err()))
+	return id, pglink.Classify(errors.Join(rows.Err()))
 }
 
 func equalSets(a, b []string) bool {

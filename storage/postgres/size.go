@@ -14,7 +14,7 @@ func (s *Store) Sizes(ctx context.Context) (sizes []storage.Size, err error) {
 		rows, err := s.pool.Query(ctx, `SELECT c.relname::text, pg_relation_size(c.oid)
 				+ CASE WHEN c.relkind = 'r' THEN pg_table_size(c.oid) - pg_relation_size(c.oid) ELSE 0 END
 			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname = $1 AND c.relkind IN ('r', 'i', 'S')`, s.address.schema)
+			WHERE n.nspname = $1 AND c.relkind IN ('r', 'i', 'S')`, s.address.Schema)
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,8 @@ const tokenColumns = `id, hash, label, may_read, may_append, may_admin, kinds, c
 
 func readToken(row pgx.Row) (t storage.Token, err error) {
 	var hash []byte
-	err = row.Scan(&t.ID, &hash, &t.Label, &t.Read, &t.Append, &t.Admin, &t.Kinds, &t.Created, &t.Expires, &t.Revoked, &t.Used)
+	err = row.Scan(&t.ID, &hash, &t.Label, &t.Read, &t.Append, &t.Admin, &t.Kinds,
+		&t.Created, &t.Expires, &t.Revoked, &t.Used)
 	if err != nil {
 		return t, err
 	}

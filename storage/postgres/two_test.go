@@ -29,8 +29,7 @@ func (c hasty) After(d time.Duration) <-chan time.Time {
 }
 
 // twins are two stores on one schema, as two processes have them.
-func twins(t *testing.T) [2]*postgres.Store {
-	address := pgtest.Place(t)
+func twins(t *testing.T, address string) [2]*postgres.Store {
 	var both [2]*postgres.Store
 	for i := range both {
 		both[i] = open(t, address, postgres.Options{Flush: 7, Clock: hasty{}, Indexed: storagetest.Indexed()})
@@ -76,7 +75,7 @@ func said(c, n int) storagetest.Item {
 func TestTwoStores(t *testing.T) {
 	t.Parallel()
 	const callers, each = 6, 120
-	both := twins(t)
+	both := twins(t, pgtest.Place(t))
 	var wg sync.WaitGroup
 	for c := range callers {
 		wg.Go(func() {
@@ -125,7 +124,7 @@ func TestTwoStores(t *testing.T) {
 // that write or only hold an old snapshot, delay nobody: all is seen while they are open.
 func TestForeignTransactions(t *testing.T) {
 	t.Parallel()
-	both := twins(t)
+	both := twins(t, pgtest.Place(t))
 	storagetest.Append(t, both[0], said(0, 0))
 	address := pgtest.Place(t)
 	elsewhere := at(address, hostOf(address), "postgres")
@@ -171,5 +170,95 @@ func TestForeignTransactions(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestIsolation: a server whose transactions see one snapshot from their first statement on, unless told otherwise, is
+// told otherwise: who waited for another process sees what it committed.
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	for _, level := range []string{"serializable", "repeatable%20read"} {
+		both := twins(t, pgtest.Place(t)+"&default_transaction_isolation="+level)
+		var wg sync.WaitGroup
+		for c := range 4 {
+			wg.Go(func() {
+				for n := range 30 {
+					storagetest.Append(t, both[c%2], said(c, n))
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(all(t, both[0])); n != 120 {
+			t.Errorf("%s: of 120 events there are %d", level, n)
+		}
+	}
+}
+
+// TestAddressParameter: what the address says beside the schema reaches the server as it is, spaces too.
+func TestAddressParameter(t *testing.T) {
+	t.Parallel()
+	address := pgtest.Place(t) + "&options=-c%20geqo_effort%3D3%20-c%20geqo_threshold%3D9"
+	s := open(t, address, postgres.Options{})
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// errTaken is the answer of a decision that another process came before.
+var errTaken = errors.New("it is taken")
+
+// claim appends the one event that a round allows, if it is not there yet. No ids are asked for, as the log does not
+// for ids it minted, so that a store may decide before it has locked the head.
+func claim(ctx context.Context, s storage.Log, round, by int) error {
+	d := event.Draft{ID: event.ID{0: 1, 1: byte(by + 1), 14: byte(round >> 8), 15: byte(round)}, Type: "Claimed",
+		Data: []byte(`{}`), Relations: []event.Relation{{Role: "of", Kind: "round", ID: fmt.Sprint(round)}}}
+	stream := event.Stream("claimant", fmt.Sprint(by))
+	p := storage.Probe{Streams: []event.StreamID{stream}, Conditions: []event.Condition{
+		{Filter: event.Filter{{Relations: []event.Relation{{Kind: "round", ID: fmt.Sprint(round)}}}}},
+	}}
+	_, err := s.Commit(ctx, p, func(h storage.Head, f storage.Found) (storage.Batch, error) {
+		if f.Hits[0] != 0 {
+			return storage.Batch{}, errTaken
+		}
+		return storage.Batch{Frontier: []byte("frontier"), Records: []storage.Record{{
+			Position: h.Position + 1, ID: d.ID, Stream: stream, Version: f.Streams[0].Version + 1, Type: d.Type,
+			Recorded: 1, Commitments: []byte("seed"), Body: event.AppendBody(nil, &d),
+			Terms: storage.NewTerms(h.Identity).Append(nil, stream, &d),
+		}}}, nil
+	})
+	return err
+}
+
+// TestClaims: of two processes that each believe to be alone, and claim the same at once, one gets it.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	const rounds = 150
+	both := twins(t, pgtest.Place(t))
+	for round := range rounds {
+		for n := range 6 { // after some commits of its own a store takes itself for the only one
+			if err := claim(t.Context(), both[round%2], 1000+6*round+n, round%2); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var wg sync.WaitGroup
+		var errs [2]error
+		for i := range both {
+			wg.Go(func() { errs[i] = claim(t.Context(), both[i], round, i) })
+		}
+		wg.Wait()
+		won := 0
+		for _, err := range errs {
+			if err == nil {
+				won++
+			} else if !errors.Is(err, errTaken) {
+				t.Fatalf("round %d: %v", round, err)
+			}
+		}
+		if won != 1 {
+			t.Fatalf("round %d was won %d times", round, won)
+		}
+	}
+	if n := len(all(t, both[0])); n != 7*rounds {
+		t.Errorf("want %d events, there are %d", 7*rounds, n)
 	}
 }

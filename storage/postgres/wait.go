@@ -108,7 +108,7 @@ func (s *Store) Wait(ctx context.Context, after event.Position) error {
 }
 
 // channel is the name under which commits of a store are notified.
-func (s *Store) channel() string { return "lethe_" + s.address.schema }
+func (s *Store) channel() string { return "lethe_" + s.address.Schema }
 
 // listen hears of other processes' commits until the store closes, and asks for the head itself now and then.
 func (s *Store) listen() {
@@ -131,7 +131,7 @@ func (s *Store) look(ctx context.Context) {
 
 // hear listens on a connection of its own until it breaks.
 func (s *Store) hear(ctx context.Context) error {
-	conn, err := dial(ctx, s.address, nil)
+	conn, err := s.address.Dial(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 	"github.com/lethe-es/lethe/storage/postings"
 )
 
@@ -32,10 +33,10 @@ func (t *commit) write(b *storage.Batch) error {
 		return err
 	}
 	if err := t.send(ctx, &out); err != nil {
-		if t.guessed && (sqlState(err) == guessState || sqlState(err) == "23505" || pgconn.SafeToRetry(err)) {
+		if t.guessed && (pglink.State(err) == guessState || pglink.State(err) == "23505" || pgconn.SafeToRetry(err)) {
 			return errMet
 		}
-		if sqlState(err) == "23505" {
+		if pglink.State(err) == "23505" {
 			return fmt.Errorf("%w: an id, version or tile is there already", storage.ErrRefused)
 		}
 		return err

@@ -16,7 +16,8 @@ func TestExamineFindsDamage(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, sqlite.Options{Indexed: storagetest.Indexed()})
 	for range 500 {
-		storagetest.Append(t, s, storagetest.Item{Stream: event.Stream("application", "1"), Draft: event.Draft{Type: "Noted"}})
+		storagetest.Append(t, s,
+			storagetest.Item{Stream: event.Stream("application", "1"), Draft: event.Draft{Type: "Noted"}})
 	}
 	if _, err := s.Scrub(t.Context()); err != nil { // everything is in the file itself
 		t.Fatal(err)

@@ -1,6 +1,7 @@
-package postgres
+package pglink
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -16,8 +17,8 @@ import (
 	"github.com/lethe-es/lethe/event"
 )
 
-// classify gives what the database says our words. Of its own only those come along that name no value.
-func classify(err error) error {
+// Classify gives what the database says our words. Of its own only those come along that name no value.
+func Classify(err error) error {
 	if err == nil {
 		return nil
 	}
@@ -27,14 +28,14 @@ func classify(err error) error {
 	}
 	var said *pgconn.PgError
 	if errors.As(err, &said) {
-		return state(said)
+		return conditionOf(said)
 	}
 	var connecting *pgconn.ConnectError
 	if errors.As(err, &connecting) {
 		return event.Errorf(event.ErrUnavailable, "connect to database on %s: %s", hosts(connecting.Config), causes(err)).
 			Hint("%s", advice(err))
 	}
-	if !passing(err) {
+	if !Passing(err) {
 		return err
 	}
 	return event.Errorf(event.ErrUnavailable, "use database: the connection broke (%s)", causes(err)).
@@ -122,6 +123,9 @@ const (
 	pooler = "connect to the server itself: a pooler that shares connections between transactions cannot carry a store"
 )
 
+// denied is the code of what the database denies, which is not what a store's own tokens deny.
+const denied = "database_denied"
+
 // states are conditions by SQLSTATE, or by its first characters.
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 var states = map[string]condition{
@@ -141,14 +145,14 @@ var states = map[string]condition{
 	"53300": {event.ErrUnavailable, "it has no connection left",
 		"raise max_connections or the user's limit, or run fewer processes: each uses up to 10", true},
 	"53":    {event.ErrUnavailable, "it lacks a resource", "see the server's log", false},
-	"55P03": {event.ErrUnavailable, "somebody holds a lock on the store's tables", "find out who: docs/postgresql.md", false},
+	"55P03": {event.ErrUnavailable, "somebody holds a lock on its tables", "find out who: docs/postgresql.md", false},
 	"57014": {event.ErrUnavailable, "it cancelled a statement", "unset statement_timeout for this user; try again", false},
 	"57P":   {event.ErrUnavailable, "it is stopping, starting or was restarted", "try again in a moment", true},
 	"08P01": {event.ErrUnavailable, "what answers is not the server itself", pooler, true},
 	"26000": {event.ErrUnavailable, "what answers is not the server itself", pooler, false},
 	"42P05": {event.ErrUnavailable, "what answers is not the server itself", pooler, false},
 	"08":    {event.ErrUnavailable, "the connection broke", "try again in a moment", false},
-	"22021": {event.ErrInvalid, "a name holds a byte that no stored name has", "names are UTF-8 without zero bytes", false},
+	"22021": {event.ErrInvalid, "a name holds a byte that none may have", "names are UTF-8 without zero bytes", false},
 	"25P03": {event.ErrUnavailable, "it ended a transaction that stood idle", "try again", false},
 	"40":    {event.ErrUnavailable, "it rolled a transaction back", "try again", false},
 	"XX001": {event.ErrCorrupt, "its files are damaged", "see the server's log; restore a backup", false},
@@ -156,7 +160,7 @@ var states = map[string]condition{
 	"58":    {event.ErrUnavailable, "it met an error of its disk or system", "see the server's log", false},
 }
 
-func state(said *pgconn.PgError) error {
+func conditionOf(said *pgconn.PgError) error {
 	for n := len(said.Code); n >= 2; n-- {
 		c, ok := states[said.Code[:n]]
 		if !ok {
@@ -164,15 +168,19 @@ func state(said *pgconn.PgError) error {
 		}
 		text := c.what
 		if c.words {
-			text += ": " + words(said.Message)
+			text += ": " + Words(said.Message)
 		}
-		return event.Errorf(c.kind, "use database: %s (SQLSTATE %s)", text, said.Code).Hint("%s", c.hint)
+		e := event.Errorf(c.kind, "use database: %s (SQLSTATE %s)", text, said.Code).Hint("%s", c.hint)
+		if c.kind == event.ErrDenied {
+			e.Code = denied
+		}
+		return e
 	}
 	return fmt.Errorf("use database: it refused a statement (SQLSTATE %s); see the server's log", said.Code)
 }
 
-// words are the server's, fit to stand in a line.
-func words(text string) string {
+// Words are the server's, fit to stand in a line.
+func Words(text string) string {
 	const most = 200
 	fit := strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
@@ -186,10 +194,10 @@ func words(text string) string {
 	return fit
 }
 
-// passing reports whether an error may be gone in a moment, on a new connection.
-func passing(err error) bool {
+// Passing reports whether an error may be gone in a moment, on a new connection.
+func Passing(err error) bool {
 	var known interface{ ErrorCode() string }
-	if err == nil || errors.As(err, &known) || errors.Is(err, errMerged) {
+	if err == nil || errors.As(err, &known) {
 		return false
 	}
 	var said *pgconn.PgError
@@ -203,16 +211,21 @@ func passing(err error) bool {
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.SafeToRetry(err)
 }
 
-// answered reports that the server itself says that a statement was not done.
-func answered(err error) bool {
+// Answered reports that the server itself says that a statement was not done.
+func Answered(err error) bool {
 	var said *pgconn.PgError
 	return errors.As(err, &said) && said.Severity == "ERROR"
 }
 
-func sqlState(err error) string {
+// State is the SQLSTATE of what the server said; empty: it said nothing.
+func State(err error) string {
 	var said *pgconn.PgError
 	if errors.As(err, &said) {
 		return said.Code
 	}
 	return ""
+}
+
+func contextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -1,4 +1,4 @@
-package postgres
+package pglink
 
 import (
 	"context"
@@ -18,8 +18,8 @@ const oldest = 150_000
 // are dated by the process that appends them, and ages and deadlines are measured against those dates.
 const maxSkew = time.Minute
 
-// checkServer refuses a server on which the store's promises would not hold.
-func checkServer(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
+// Check refuses a server on which the store's promises would not hold.
+func Check(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
 	var version int
 	var replica bool
 	var encoding, readOnly, fsync, pages, path string
@@ -32,7 +32,7 @@ func checkServer(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
 	after := clock.Now()
 	switch {
 	case err != nil:
-		return classify(err)
+		return Classify(err)
 	case version < oldest:
 		return event.Errorf(event.ErrFormat, "check database: it is PostgreSQL %d, want 15 or newer", version/10_000).
 			Hint("upgrade the server")
@@ -47,7 +47,8 @@ func checkServer(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
 			Hint("create the database anew: CREATE DATABASE lethe ENCODING 'UTF8' TEMPLATE template0")
 	case fsync != "on" || pages != "on":
 		return event.Invalid("database_setting", "check database: fsync is %s and full_page_writes is %s, want both on: "+
-			"what is acknowledged would not survive a crash", fsync, pages).Hint("set them in postgresql.conf and restart the server")
+			"what is acknowledged would not survive a crash", fsync, pages).
+			Hint("set them in postgresql.conf and restart the server")
 	case path != conn.Config().RuntimeParams["search_path"]:
 		return event.Invalid("database_setting", "check database: what stands between drops parameters of the connection").
 			Hint(pooler)
@@ -70,12 +71,12 @@ func checkClock(before, after, database time.Time) error {
 	if skew <= maxSkew {
 		return nil
 	}
-	return event.Invalid("clock_skew", "check clock: this machine's clock and the database's are %s apart, want at most %s",
-		skew.Round(time.Second), maxSkew).Hint("set both by NTP")
+	return event.Invalid("clock_skew", "check clock: this machine's clock and the database's are %s apart, "+
+		"want at most %s", skew.Round(time.Second), maxSkew).Hint("set both by NTP")
 }
 
 // running are the privileges of a user who does everything but make and upgrade tables and receive a copy of another
-// store. What was appended can be neither deleted nor changed with them, but for the content of an event, to prune it.
+// store. With them nothing that was appended can be deleted or changed, but for the content of an event, to prune it.
 var running = []struct{ what, columns, relations string }{
 	{"SELECT", "", "lethe_format head lineage name stream event batch segment run tile cursor token"},
 	{"INSERT", "", "name stream event batch segment run tile cursor token"},
@@ -108,7 +109,7 @@ func checkPrivileges(ctx context.Context, conn *pgx.Conn) error {
 		coalesce(has_schema_privilege(to_regnamespace(current_setting('search_path')), 'USAGE'), true)`,
 	).Scan(&user, &schema, &usable)
 	if err != nil {
-		return classify(err)
+		return Classify(err)
 	}
 	if !usable {
 		return lacking(user, "USAGE on schema "+schema)
@@ -132,7 +133,9 @@ func checkPrivileges(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func lacking(user, what string) error {
-	return event.Errorf(event.ErrDenied, "check privileges: user %s lacks %s", user, what).Hint(grants)
+	e := event.Errorf(event.ErrDenied, "check privileges: user %s lacks %s", user, what).Hint(grants)
+	e.Code = denied
+	return e
 }
 
 // missingPrivileges are those of running that the user has not got, on what is there.
@@ -155,16 +158,16 @@ func missingPrivileges(ctx context.Context, conn *pgx.Conn) (missing []privilege
 			ELSE has_table_privilege(c.oid, u.what) END
 		ORDER BY u.n`, relations, columns, what)
 	if err != nil {
-		return nil, classify(err)
+		return nil, Classify(err)
 	}
 	missing, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p privilege, err error) {
 		return p, row.Scan(&p.relation, &p.column, &p.what)
 	})
-	return missing, classify(err)
+	return missing, Classify(err)
 }
 
-// mayVacuum tells whether the user may vacuum the events' table. PostgreSQL only warns who may not.
-func mayVacuum(ctx context.Context, q querier) (may bool, err error) {
+// MayVacuum tells whether the user may vacuum the events' table. PostgreSQL only warns who may not.
+func MayVacuum(ctx context.Context, q Querier) (may bool, err error) {
 	err = q.QueryRow(ctx, `SELECT pg_has_role(c.relowner, 'USAGE')
 		OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND pg_has_role(d.datdba, 'USAGE'))
 		OR CASE WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(c.oid, 'MAINTAIN')

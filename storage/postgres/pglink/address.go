@@ -1,4 +1,4 @@
-package postgres
+package pglink
 
 import (
 	"errors"
@@ -14,10 +14,10 @@ import (
 	"github.com/lethe-es/lethe/event"
 )
 
-// address is a parsed address of a store.
-type address struct {
-	text   string // for libpq's rules: without what is ours
-	schema string
+// Address is a parsed address of a store.
+type Address struct {
+	Text   string // for libpq's rules: without what is ours
+	Schema string
 	place  string // as a person would name it: without a password
 	// limited: the address says how many connections the pool has
 	limited bool
@@ -26,7 +26,7 @@ type address struct {
 // Place is an address as a person would name it, and as messages may show it: with what tells stores apart, and without
 // passwords and other parameters. Of an address that cannot be read it says nothing.
 func Place(text string) string {
-	a, err := parse(text)
+	a, err := Parse(text)
 	if err != nil {
 		return "postgres://…"
 	}
@@ -36,12 +36,12 @@ func Place(text string) string {
 // Same tells whether two addresses name one store: one schema of one database of one server, as whatever user. Of two
 // names of one server it knows only that they differ.
 func Same(a, b string) bool {
-	x, err := parse(a)
+	x, err := Parse(a)
 	if err != nil {
 		return false
 	}
-	y, err := parse(b)
-	if err != nil || x.schema != y.schema {
+	y, err := Parse(b)
+	if err != nil || x.Schema != y.Schema {
 		return false
 	}
 	p, err := x.pool()
@@ -49,28 +49,33 @@ func Same(a, b string) bool {
 		return false
 	}
 	q, err := y.pool()
-	return err == nil && p.ConnConfig.Database == q.ConnConfig.Database && slices.ContainsFunc(servers(&p.ConnConfig.Config),
-		func(server string) bool { return slices.Contains(servers(&q.ConnConfig.Config), server) })
+	if err != nil || p.ConnConfig.Database != q.ConnConfig.Database {
+		return false
+	}
+	others := servers(&q.ConnConfig.Config)
+	return slices.ContainsFunc(servers(&p.ConnConfig.Config),
+		func(server string) bool { return slices.Contains(others, server) })
 }
 
-func parse(text string) (address, error) {
+// Parse reads an address; what it does not understand is event.ErrInvalid.
+func Parse(text string) (Address, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" || !plain(u) {
-		return address{}, event.Invalid("malformed_address", "read address: it is not postgres://user@host/database").
+		return Address{}, event.Invalid("malformed_address", "read address: it is not postgres://user@host/database").
 			Hint("write : / ? # @ and %% in a password as %%3A %%2F %%3F %%23 %%40 and %%25")
 	}
 	q := u.Query()
-	a := address{schema: "lethe", limited: q.Has("pool_max_conns")}
+	a := Address{Schema: "lethe", limited: q.Has("pool_max_conns")}
 	if q.Has("schema") {
-		a.schema = q.Get("schema")
+		a.Schema = q.Get("schema")
 	}
-	if !validSchema(a.schema) {
-		return a, event.Invalid("malformed_address", "read address: want a schema of at most 63 lower-case letters, digits "+
+	if !validSchema(a.Schema) {
+		return a, event.Invalid("malformed_address", "read address: want a schema of at most 57 lower-case letters, digits "+
 			"and _, a letter first, that does not begin with pg_").Hint("name one, such as ?schema=lethe")
 	}
 	q.Del("schema")
 	u.RawQuery = q.Encode()
-	a.text, a.place = u.String(), shown(u, a.schema)
+	a.Text, a.place = u.String(), shown(u, a.Schema)
 	if _, err := a.pool(); err != nil {
 		return a, err
 	}
@@ -105,6 +110,9 @@ func shown(u *url.URL, schema string) string {
 	return s.String()
 }
 
+// mostSchema leaves room for the name of the channel, lethe_ and the schema, of which PostgreSQL takes 63 bytes.
+const mostSchema = 63 - len("lethe_")
+
 func validSchema(s string) bool {
 	for i, c := range []byte(s) {
 		letter := c >= 'a' && c <= 'z'
@@ -112,17 +120,17 @@ func validSchema(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 63 && !strings.HasPrefix(s, "pg_")
+	return s != "" && len(s) <= mostSchema && !strings.HasPrefix(s, "pg_")
 }
 
 // configure makes every connection see the store's tables, and no others of that name.
-func (a address) configure(c *pgx.ConnConfig) {
+func (a Address) configure(c *pgx.ConnConfig) {
 	for name := range c.RuntimeParams {
 		if strings.HasPrefix(name, "pool_") {
 			delete(c.RuntimeParams, name) // the pool's, which the server does not know
 		}
 	}
-	c.RuntimeParams["search_path"] = a.schema
+	c.RuntimeParams["search_path"] = a.Schema
 	c.RuntimeParams["application_name"] = "lethe"
 	c.RuntimeParams["timezone"] = "UTC"
 	// Every statement is written for an index. The planner, which goes by statistics of a while ago, would rather read
@@ -137,8 +145,8 @@ func (a address) configure(c *pgx.ConnConfig) {
 // readers bounds the connections of a process beside those of its writer and its listener.
 const readers = 8
 
-func (a address) pool() (*pgxpool.Config, error) {
-	c, err := pgxpool.ParseConfig(a.text)
+func (a Address) pool() (*pgxpool.Config, error) {
+	c, err := pgxpool.ParseConfig(a.Text)
 	if err != nil {
 		return nil, event.Invalid("malformed_address", "read address %s: the database library does not understand it%s",
 			a.place, reason(err)).Hint("check host, port and parameters; they are libpq's")
