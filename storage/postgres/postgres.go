@@ -4,19 +4,19 @@
 //	defer engine.Close()
 //
 // A store is a schema, named by the parameter schema of the address ("lethe" unless given); everything else in the
-// address is libpq's. Each process has a sequencer of its own: a commit locks the one row of table head, so that commits
-// of all processes happen one after the other, and positions follow each other without a gap. Nothing depends on a
-// database sequence, on transaction ids or on time.
+// address is libpq's. Each process has a sequencer of its own: a commit locks the one row of table head, so that
+// commits of all processes happen one after the other, and positions follow each other without a gap. Nothing
+// depends on a database sequence, on transaction ids or on time.
 //
-// A commit is two round trips: one that locks the head and answers the probe, one that writes and commits; a process
-// that has met no other for a while guesses that it need not ask, and makes it one (guess.go). What moves with every
-// commit is a row of its own in table batch, not an update: a row that is updated all the time grows slow as soon as
-// anybody holds an old snapshot. That row also holds the postings of its events, from which every process keeps the
-// tail of the index in memory; segments are written from it every Options.Flush events, and merged by whichever process
-// has the lease. docs/format/postgres.md specifies the tables.
+// A commit is two round trips: one that locks the head and answers the probe, one that writes and commits; a
+// process that has met no other for a while guesses that it need not ask, and makes it one (guess.go). What moves
+// with every commit is a row of its own in table batch, not an update: a row that is updated all the time grows
+// slow as soon as anybody holds an old snapshot. That row also holds the postings of its events, from which every
+// process keeps the tail of the index in memory; segments are written from it every Options.Flush events, and
+// merged by whichever process has the lease. docs/format/postgres.md specifies the tables.
 //
-// One batch sends one NOTIFY, which wakes those who wait; the head is asked for too, so that a lost notification costs a
-// moment and nothing else.
+// One batch sends one NOTIFY, which wakes those who wait; the head is asked for too, so that a lost notification
+// costs a moment and nothing else.
 package postgres
 
 import (
