@@ -10,6 +10,8 @@ import (
 	"github.com/lethe-es/lethe/lethetest"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/memory"
+	"github.com/lethe-es/lethe/storage/postgres"
+	"github.com/lethe-es/lethe/storage/postgres/pgtest"
 	"github.com/lethe-es/lethe/storage/sqlite"
 )
 
@@ -19,6 +21,14 @@ func TestStore(t *testing.T) {
 		"memory": func(*testing.T) storage.Store { return memory.Open(memory.Options{Indexed: lethetest.Indexed()}) },
 		"sqlite": func(t *testing.T) storage.Store {
 			engine, err := sqlite.Open(t.Context(), t.TempDir(), &sqlite.Options{Flush: 16, Indexed: lethetest.Indexed()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return engine
+		},
+		"postgres": func(t *testing.T) storage.Store {
+			engine, err := postgres.Open(t.Context(), pgtest.Place(t),
+				&postgres.Options{Create: true, Flush: 16, Indexed: lethetest.Indexed()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -27,16 +27,16 @@ func copyTo(t testing.TB, from, to storage.Store, place string) archive.Report {
 
 // TestCopy moves random lives from engine to engine and back: every answer is the same.
 func TestCopy(t *testing.T) {
-	engines := []func(testing.TB) storage.Store{inMemory, inFolder}
-	for seed := range uint64(7) {
+	engines := []func(testing.TB) storage.Store{inMemory, inFolder, inDatabase}
+	for seed := range uint64(9) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			first := engines[seed%2](t)
+			first := engines[seed%3](t)
 			l := newLife(t, seed, first)
 			l.goOn(int(seed*seed) * 6)
 			want := read(t, first)
 
-			second, third := engines[(seed+1)%2](t), engines[seed/2%2](t)
+			second, third := engines[(seed+1+seed/3)%3](t), engines[(seed+2)%3](t)
 			r := copyTo(t, first, second, "/second")
 			lives(t, first, storage.Life{State: storage.Moved, Place: "/second"})
 			lives(t, second, storage.Life{})

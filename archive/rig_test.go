@@ -16,6 +16,8 @@ import (
 	"github.com/lethe-es/lethe/log"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/memory"
+	"github.com/lethe-es/lethe/storage/postgres"
+	"github.com/lethe-es/lethe/storage/postgres/pgtest"
 	"github.com/lethe-es/lethe/storage/sqlite"
 )
 
@@ -32,6 +34,16 @@ func inFolder(t testing.TB) storage.Store {
 func inFolderOf(t testing.TB, flush int) storage.Store {
 	t.Helper()
 	s, err := sqlite.Open(t.Context(), t.TempDir(), &sqlite.Options{Indexed: []string{"channel"}, Flush: flush})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return closing(t, s)
+}
+
+func inDatabase(t testing.TB) storage.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), pgtest.Place(t),
+		&postgres.Options{Create: true, Indexed: []string{"channel"}, Flush: 50})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,6 +193,7 @@ func read(t testing.TB, s storage.Store) (c content) {
 		})
 	}
 	_, err := s.Commit(ctx, p, func(_ storage.Head, f storage.Found) (storage.Batch, error) {
+		c.Hits = nil
 		for _, hit := range f.Hits {
 			c.Hits = append(c.Hits, hit != 0) // which one is the engine's choice
 		}

@@ -30,8 +30,7 @@ type AppendResult struct {
 type Disk struct {
 	Commits         uint64  `json:"commits"` // durable writes; callers who wait at the same time share one
 	EventsPerCommit float64 `json:"events_per_commit"`
-	Raw
-	RatioToRaw float64 `json:"ratio_to_raw"` // events_per_second / raw_events_per_second
+	*Raw                    // nil: the disk is elsewhere
 }
 
 // Append appends until o.Duration is over or o.Events are appended. Each client has streams of its own, so that no

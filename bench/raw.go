@@ -15,6 +15,7 @@ type Raw struct {
 	RawEventsPer      float64 `json:"raw_events_per_second"`
 	RawCommitsPer     float64 `json:"raw_commits_per_second"`
 	RawBytesPerCommit int     `json:"raw_bytes_per_commit"`
+	RatioToRaw        float64 `json:"ratio_to_raw"` // events_per_second / raw_events_per_second
 }
 
 const (
@@ -23,19 +24,19 @@ const (
 )
 
 // raw measures the disk right after a store was measured on it, so that both meet it in the same mood.
-func (b *Bench) raw(duration time.Duration, eventsPerCommit, bytesPerEvent float64) (Raw, error) {
+func (b *Bench) raw(duration time.Duration, eventsPerCommit, bytesPerEvent float64) (*Raw, error) {
 	size := max(1, int(math.Round(eventsPerCommit*bytesPerEvent)))
 	path := filepath.Join(b.Folder, "bench.raw")
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return Raw{}, err
+		return nil, err
 	}
 	commits, elapsed, err := b.writeRaw(f, size, min(duration, rawTime))
 	if err = errors.Join(err, f.Close(), os.Remove(path)); err != nil {
-		return Raw{}, err
+		return nil, err
 	}
 	persec := per(float64(commits), elapsed.Seconds())
-	return Raw{RawEventsPer: persec * eventsPerCommit, RawCommitsPer: persec, RawBytesPerCommit: size}, nil
+	return &Raw{RawEventsPer: persec * eventsPerCommit, RawCommitsPer: persec, RawBytesPerCommit: size}, nil
 }
 
 func (b *Bench) writeRaw(f *os.File, size int, limit time.Duration) (commits int, elapsed time.Duration, err error) {

@@ -228,14 +228,20 @@ func (f *tally) forget(from event.Position) {
 	f.seen, f.at = f.seen[:n], f.at[:n]
 }
 
+// watch runs the follower, and again where nobody knows whether a checkpoint was stored: that ends a run.
 func (f *tally) watch(ctx context.Context, store *lethe.Store) error {
 	defer f.note(func() { f.ended = true })
-	stored, err := store.Cursors().Checkpoint(ctx, f.name)
-	if err != nil {
-		return err
+	for {
+		stored, err := store.Cursors().Checkpoint(ctx, f.name)
+		if err != nil {
+			return err
+		}
+		f.note(func() { f.from = stored.Cursor.Position })
+		err = follow.Run(ctx, store.As(event.Actor{}), store.Cursors(), f, &follow.Options{Sparse: 1})
+		if !errors.Is(err, event.ErrUnknown) || ctx.Err() != nil {
+			return err
+		}
 	}
-	f.note(func() { f.from = stored.Cursor.Position })
-	return follow.Run(ctx, store.As(event.Actor{}), store.Cursors(), f, &follow.Options{Sparse: 1})
 }
 
 func (f *tally) note(change func()) {
