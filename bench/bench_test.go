@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,6 +78,21 @@ func checkLatency(t *testing.T, l bench.Latency) {
 	}
 }
 
+func checkRaw(t *testing.T, b *bench.Bench, r *bench.AppendResult) {
+	t.Helper()
+	if b.Folder == "" {
+		if r.Raw != nil {
+			t.Errorf("a disk was measured, which is elsewhere: %+v", r.Raw)
+		}
+		return
+	}
+	near(t, "ratio_to_raw", r.RatioToRaw, r.EventsPer/r.RawEventsPer)
+	near(t, "raw_events_per_second", r.RawEventsPer, r.RawCommitsPer*r.EventsPerCommit)
+	if want := r.Bytes.Total() * r.EventsPerCommit; math.Abs(float64(r.RawBytesPerCommit)-want) > 1 {
+		t.Errorf("raw_bytes_per_commit is %d, want %v", r.RawBytesPerCommit, want)
+	}
+}
+
 func TestAppend(t *testing.T) {
 	for name, open := range engines(t) {
 		for _, o := range []bench.Options{
@@ -96,21 +112,11 @@ func TestAppend(t *testing.T) {
 				}
 				near(t, "events_per_commit", r.EventsPerCommit, float64(r.Events)/float64(r.Commits))
 				near(t, "appends_per_second", r.AppendsPer, float64(r.Appends)/r.Seconds)
-				if b.Folder == "" {
-					if r.Raw != nil {
-						t.Errorf("a disk was measured, which is elsewhere: %+v", r.Raw)
-					}
-					return
-				}
-				near(t, "ratio_to_raw", r.RatioToRaw, r.EventsPer/r.RawEventsPer)
-				near(t, "raw_events_per_second", r.RawEventsPer, r.RawCommitsPer*r.EventsPerCommit)
-				if want := r.Bytes.Total() * r.EventsPerCommit; math.Abs(float64(r.RawBytesPerCommit)-want) > 1 {
-					t.Errorf("raw_bytes_per_commit is %d, want %v", r.RawBytesPerCommit, want)
-				}
+				checkRaw(t, b, r)
 				if r.Bytes.Payload != bench.DefaultPayload || r.Bytes.Envelope <= 0 {
 					t.Errorf("bytes are %+v", r.Bytes)
 				}
-				if left, err := os.ReadDir(b.Folder); err != nil || name == "memory" && len(left) > 0 {
+				if left, err := os.ReadDir(cmp.Or(b.Folder, t.TempDir())); err != nil || name == "memory" && len(left) > 0 {
 					t.Errorf("left in the folder: %v, %v", left, err)
 				}
 			})

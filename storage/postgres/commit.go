@@ -66,29 +66,40 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	if head, done, err := s.guess(p, decide); done {
 		return head, err
 	}
-	t := newCommit(s)
-	err := s.tries(ctx, func(ctx context.Context) error {
-		err := t.begin(ctx, p)
-		if err != nil {
-			s.link.drop()
-		}
+	var head storage.Head
+	var declined error // by decide, whose words are its own
+	err := s.tries(ctx, func(ctx context.Context) (err error) {
+		head, declined, err = s.attempt(ctx, p, decide)
 		return err
 	})
+	if declined != nil {
+		return storage.Head{}, declined
+	}
 	if err != nil {
 		return storage.Head{}, fmt.Errorf("commit: %w", err)
 	}
-	batch, err := decide(cloneHead(t.head), t.found)
-	if err == nil && !empty(&batch) {
-		if err = t.write(&batch); err != nil {
-			err = fmt.Errorf("commit: %w", pglink.Classify(err))
-		}
-	} else if settling := t.settle(); settling != nil {
-		return storage.Head{}, fmt.Errorf("commit: %w", settling)
+	return head, nil
+}
+
+// attempt is one commit under the lock. Of an error that is pglink.Passing nothing was done: it may be made again.
+func (s *Store) attempt(ctx context.Context, p storage.Probe,
+	decide func(storage.Head, storage.Found) (storage.Batch, error),
+) (head storage.Head, declined, err error) {
+	t := newCommit(s)
+	if err := t.begin(ctx, p); err != nil {
+		s.link.drop()
+		return head, nil, err
+	}
+	batch, declined := decide(cloneHead(t.head), t.found)
+	if declined == nil && !empty(&batch) {
+		err = t.write(&batch)
+	} else {
+		err = t.settle()
 	}
 	if err != nil {
-		return storage.Head{}, err
+		return head, nil, err
 	}
-	return cloneHead(t.head), nil
+	return cloneHead(t.head), declined, nil
 }
 
 func empty(b *storage.Batch) bool {
@@ -280,14 +291,15 @@ func (t *commit) hit(ctx context.Context, c *event.Condition) (event.Position, e
 	return b.page.Records[0].Position, nil
 }
 
-// settle ends a transaction that writes nothing. Where the outcome of an earlier commit was unknown, what is visible
-// of it may not be on the replicas that commits wait for: only an answer to a commit that writes something, and so
-// waits for them, makes it good to tell anybody.
+// settle ends a transaction that writes nothing. Where an earlier commit is asked about, because nobody heard how it
+// ended, what is visible of it may not be on the replicas that commits wait for: only an answer to a commit that writes
+// something, and so waits for them, makes it good to tell anybody.
 func (t *commit) settle() error {
 	s := t.store
 	defer s.link.watch(s.clock)()
 	ctx := context.Background()
-	if !s.doubt {
+	asked := slices.ContainsFunc(t.found.IDs, func(x storage.Existing) bool { return x.Position != 0 })
+	if !s.doubt && !asked {
 		if _, err := t.conn.Exec(ctx, "ROLLBACK"); err != nil {
 			s.link.drop() // the server rolls back what nobody commits
 		}

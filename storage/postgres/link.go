@@ -82,7 +82,7 @@ func (l *link) watch(clock event.Clock) (done func()) {
 // tries calls do until it does not fail for want of a connection, the store's patience ends, or ctx does. What do does
 // must be such that it may be done twice.
 func (s *Store) tries(ctx context.Context, do func(ctx context.Context) error) error {
-	var waited time.Duration
+	begin := s.clock.Now()
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, time.Second/2) {
 		if err := s.usable(ctx); err != nil {
 			return err
@@ -91,7 +91,7 @@ func (s *Store) tries(ctx context.Context, do func(ctx context.Context) error) e
 		if !pglink.Passing(err) {
 			return s.explain(ctx, err)
 		}
-		if waited += pause; waited > s.patience {
+		if s.clock.Now().Sub(begin)+pause > s.patience {
 			return s.explain(ctx, err)
 		}
 		select {

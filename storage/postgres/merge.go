@@ -33,9 +33,6 @@ func (s *Store) mergeAll() {
 
 // merge does one merge, if there is one to do and no other process is at it.
 func (s *Store) merge(ctx context.Context) (merged bool, err error) {
-	if postings.PlanMerge(s.index.all()) == nil {
-		return false, nil
-	}
 	if _, err := s.refresh(ctx); err != nil {
 		return false, err
 	}

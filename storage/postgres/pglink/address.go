@@ -74,7 +74,7 @@ func Parse(text string) (Address, error) {
 			"and _, a letter first, that does not begin with pg_").Hint("name one, such as ?schema=lethe")
 	}
 	q.Del("schema")
-	u.RawQuery = q.Encode()
+	u.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20") // the library takes a + for a +
 	a.Text, a.place = u.String(), shown(u, a.Schema)
 	if _, err := a.pool(); err != nil {
 		return a, err
@@ -133,6 +133,7 @@ func (a Address) configure(c *pgx.ConnConfig) {
 	c.RuntimeParams["search_path"] = a.Schema
 	c.RuntimeParams["application_name"] = "lethe"
 	c.RuntimeParams["timezone"] = "UTC"
+	c.RuntimeParams["default_transaction_isolation"] = "read committed" // each statement sees what the lock let through
 	// Every statement is written for an index. The planner, which goes by statistics of a while ago, would rather read
 	// all of a table that was small then, translate a statement that it takes for long, or plan each time anew, which
 	// takes longer than what is planned.
