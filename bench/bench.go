@@ -203,6 +203,14 @@ type counted struct {
 	commits, events atomic.Uint64
 }
 
+// Turn is the engine's, if it has turns.
+func (c *counted) Turn(ctx context.Context) (done func()) {
+	if t, ok := c.Store.(storage.Turner); ok {
+		return t.Turn(ctx)
+	}
+	return func() {}
+}
+
 // Commit counts a commit that succeeded, and its events.
 func (c *counted) Commit(ctx context.Context, p storage.Probe,
 	decide func(storage.Head, storage.Found) (storage.Batch, error),

@@ -1,7 +1,6 @@
 package bench_test
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -116,7 +115,7 @@ func TestAppend(t *testing.T) {
 				if r.Bytes.Payload != bench.DefaultPayload || r.Bytes.Envelope <= 0 {
 					t.Errorf("bytes are %+v", r.Bytes)
 				}
-				if left, err := os.ReadDir(cmp.Or(b.Folder, t.TempDir())); err != nil || name == "memory" && len(left) > 0 {
+				if left, err := os.ReadDir(orEmpty(t, b.Folder)); err != nil || name == "memory" && len(left) > 0 {
 					t.Errorf("left in the folder: %v, %v", left, err)
 				}
 			})
@@ -395,4 +394,12 @@ func TestJSON(t *testing.T) {
 	if diff := cmp.Diff([]string(nil), missing); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// orEmpty is a folder, or an empty one.
+func orEmpty(t *testing.T, folder string) string {
+	if folder == "" {
+		return t.TempDir()
+	}
+	return folder
 }

@@ -6,7 +6,7 @@ GRANT SELECT ON lethe_format, head, lineage, name, stream, event, batch, segment
 GRANT SELECT ON token TO lethe;
 GRANT INSERT ON name, stream, event, batch, segment, run, tile, cursor, token TO lethe;
 GRANT DELETE ON batch, segment, run TO lethe;
-GRANT UPDATE (one, metadata, fence, indexed, changes, state, place) ON head TO lethe;
+GRANT UPDATE (one, metadata, fence, indexed, changes, lives, state, place) ON head TO lethe;
 GRANT UPDATE (closed, truncated, pruned) ON stream TO lethe;
 GRANT UPDATE (hashes, body, boxes) ON event TO lethe;
 GRANT UPDATE (system, frontier) ON batch TO lethe;

@@ -62,18 +62,26 @@ func (q *sequencer) submit(ctx context.Context, requests ...*prepared) error {
 
 // lead commits one batch and leaves the rest to another goroutine, so that its caller is answered promptly.
 func (q *sequencer) lead() {
-	q.commit(q.take())
+	q.next()
 	if q.more() {
 		go func() {
 			for {
 				q.gather()
-				q.commit(q.take())
+				q.next()
 				if !q.more() {
 					return
 				}
 			}
 		}()
 	}
+}
+
+// next waits for this process's turn, where there are others, and commits one batch of what waits by then.
+func (q *sequencer) next() {
+	if t, ok := q.store.(storage.Turner); ok {
+		defer t.Turn(context.Background())()
+	}
+	q.commit(q.take())
 }
 
 // more reports whether requests wait, and ends the leading if none do.

@@ -113,6 +113,15 @@ type Examiner interface {
 	Examine(ctx context.Context) ([]Check, error)
 }
 
+// Turner is a role of engines that several processes share; others have no need of it.
+type Turner interface {
+	// Turn waits until no other process commits, and keeps them waiting until the next Commit ends or done is called,
+	// which may be called in any case. A sequencer that waits for its turn before it chooses what to commit commits
+	// what came meanwhile too. Commit is as it is without: a turn that could not be had is none.
+	// [storagetest.TurnKept]
+	Turn(ctx context.Context) (done func())
+}
+
 // Store is everything one engine keeps in one place.
 type Store interface {
 	Log

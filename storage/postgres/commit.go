@@ -21,6 +21,7 @@ import (
 type writerState struct {
 	known   event.Position
 	changes int64
+	lives   int64
 	alone   int   // commits since another process was met
 	last    int64 // highest number of a stream
 	streams *simplelru.LRU[event.StreamID, *streamEntry]
@@ -85,8 +86,8 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 func (s *Store) attempt(ctx context.Context, p storage.Probe,
 	decide func(storage.Head, storage.Found) (storage.Batch, error),
 ) (head storage.Head, declined, err error) {
-	t := newCommit(s)
-	if err := t.begin(ctx, p); err != nil {
+	t, err := s.begin(ctx, p)
+	if err != nil {
 		s.link.drop()
 		return head, nil, err
 	}
@@ -102,6 +103,16 @@ func (s *Store) attempt(ctx context.Context, p storage.Probe,
 	return cloneHead(t.head), declined, nil
 }
 
+// begin takes the turn this process has, or else waits for it.
+func (s *Store) begin(ctx context.Context, p storage.Probe) (*commit, error) {
+	if held := s.turn; held != nil {
+		s.turn = nil
+		return held.commit, held.resume(ctx, p)
+	}
+	t := newCommit(s)
+	return t, t.begin(ctx, p)
+}
+
 func empty(b *storage.Batch) bool {
 	return len(b.Records)+len(b.Streams)+len(b.Tiles) == 0 && b.Life == nil
 }
@@ -113,6 +124,7 @@ type commit struct {
 	head    storage.Head
 	found   storage.Found
 	changes int64
+	lives   int64
 	guessed bool // the head is not locked yet: see Store.guess
 	names   struct {
 		texts []string
@@ -128,49 +140,61 @@ func newCommit(s *Store) *commit {
 
 // begin opens the transaction, locks the head, and answers the probe, in one round trip if nothing unusual happened.
 // It may be repeated after any error.
-func (t *commit) begin(ctx context.Context, p storage.Probe) (err error) {
-	s := t.store
-	if t.conn, err = s.link.connect(ctx); err != nil {
-		return err
-	}
-	defer s.link.watch(s.clock)()
-	clear(t.streams)
-	q := &questions{from: int64(s.writer.known) + 1, ids: p.IDs}
-	if p.Leaves > 0 {
-		q.from = min(q.from, int64(min(p.Leaves, math.MaxInt64)))
-	}
-	for _, name := range p.Streams {
-		if !s.writer.streams.Contains(name) {
-			q.streams = append(q.streams, name)
-		}
-	}
-	q.position, q.changes = s.index.known()
-	n, err := q.ask(ctx, t.conn)
+func (t *commit) begin(ctx context.Context, p storage.Probe) error {
+	q, err := t.lock(ctx, p)
 	if err != nil {
-		return err
-	}
-	if n.lastName > s.names.last() {
-		if err := s.names.load(ctx, t.conn); err != nil {
-			return err
-		}
-	}
-	if t.head, err = s.learn(&n); err != nil {
-		return err
-	}
-	t.changes = n.changes
-	if err := t.remember(ctx, q, &n); err != nil {
 		return err
 	}
 	return t.answer(ctx, p, q)
 }
 
+// lock opens the transaction, locks the head, and brings what this process knows to it.
+func (t *commit) lock(ctx context.Context, p storage.Probe) (q *questions, err error) {
+	s := t.store
+	if t.conn, err = s.link.connect(ctx); err != nil {
+		return nil, err
+	}
+	defer s.link.watch(s.clock)()
+	clear(t.streams)
+	q = &questions{from: int64(s.writer.known) + 1, ids: p.IDs, streams: t.unknown(p.Streams)}
+	if p.Leaves > 0 {
+		q.from = min(q.from, int64(min(p.Leaves, math.MaxInt64)))
+	}
+	q.position, q.changes = s.index.known()
+	n, err := q.ask(ctx, t.conn)
+	if err != nil {
+		return nil, err
+	}
+	if n.lastName > s.names.last() {
+		if err := s.names.load(ctx, t.conn); err != nil {
+			return nil, err
+		}
+	}
+	if t.head, err = s.learn(&n); err != nil {
+		return nil, err
+	}
+	t.changes, t.lives = n.changes, n.lives
+	t.remember(q, &n)
+	return q, nil
+}
+
+// unknown are the streams that the writer does not remember.
+func (t *commit) unknown(names []event.StreamID) (missing []event.StreamID) {
+	for _, name := range names {
+		if !t.store.writer.streams.Contains(name) {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
 // remember brings what the writer knows of streams to the head.
-func (t *commit) remember(ctx context.Context, q *questions, n *news) error {
+func (t *commit) remember(q *questions, n *news) {
 	w := &t.store.writer
-	if w.alone++; w.known != t.head.Position || n.changes != w.changes {
+	if w.alone++; w.known != t.head.Position || n.lives != w.lives {
 		w.alone = 0
 	}
-	if n.changes != w.changes || len(q.events) > storage.MaxLeaves {
+	if n.lives != w.lives || len(q.events) > storage.MaxLeaves {
 		w.streams.Purge()
 	}
 	for _, e := range q.events {
@@ -180,11 +204,10 @@ func (t *commit) remember(ctx context.Context, q *questions, n *news) error {
 			}
 		}
 	}
-	w.known, w.changes, w.last = t.head.Position, n.changes, n.lastStream
+	w.known, w.changes, w.lives, w.last = t.head.Position, n.changes, n.lives, n.lastStream
 	for _, e := range q.found {
 		w.add(e)
 	}
-	return nil
 }
 
 // answer answers the probe from what the questions found.
@@ -295,19 +318,15 @@ func (t *commit) hit(ctx context.Context, c *event.Condition) (event.Position, e
 // ended, what is visible of it may not be on the replicas that commits wait for: only an answer to a commit that writes
 // something, and so waits for them, makes it good to tell anybody.
 func (t *commit) settle() error {
-	s := t.store
-	defer s.link.watch(s.clock)()
-	ctx := context.Background()
 	asked := slices.ContainsFunc(t.found.IDs, func(x storage.Existing) bool { return x.Position != 0 })
-	if !s.doubt && !asked {
-		if _, err := t.conn.Exec(ctx, "ROLLBACK"); err != nil {
-			s.link.drop() // the server rolls back what nobody commits
-		}
+	if !t.store.doubt && !asked {
+		t.rollback()
 		return nil
 	}
+	defer t.store.link.watch(t.store.clock)()
 	var b pgx.Batch
 	b.Queue(`UPDATE head SET one = true`)
-	return t.send(ctx, &b)
+	return t.send(context.Background(), &b)
 }
 
 // send does what is queued, and COMMIT. Its error is event.ErrUnknown if nobody can say whether that was done.

@@ -50,7 +50,7 @@ func (t *commit) known(p storage.Probe) bool {
 	s := t.store
 	w := &s.writer
 	linked := s.link.conn != nil && !s.link.conn.IsClosed()
-	if w.alone < aloneFor || s.doubt || len(p.IDs) > 0 || !linked {
+	if s.turn != nil || w.alone < aloneFor || s.doubt || len(p.IDs) > 0 || !linked {
 		return false
 	}
 	var changes int64

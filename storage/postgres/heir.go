@@ -14,6 +14,7 @@ import (
 func (s *Store) Adopt(ctx context.Context, head storage.Head) error {
 	s.write.Lock()
 	defer s.write.Unlock()
+	s.pass()
 	own, err := s.refresh(ctx)
 	if err != nil {
 		return fmt.Errorf("adopt store: %w", err)
@@ -43,7 +44,7 @@ func (s *Store) Adopt(ctx context.Context, head storage.Head) error {
 
 func adopt(ctx context.Context, tx pgx.Tx, h *storage.Head) error {
 	_, err := tx.Exec(ctx, `UPDATE head SET store = $1, incarnation = $2, secret = $3, metadata = $4, fence = $5, state = $6,
-		place = $7, changes = changes + 1`, h.Store[:], int64(h.Incarnation), h.Secret[:], append([]string{}, h.Indexed...),
+		place = $7, changes = changes + 1, lives = lives + 1`, h.Store[:], int64(h.Incarnation), h.Secret[:], append([]string{}, h.Indexed...),
 		int64(h.Fence), int16(h.Life.State), h.Life.Place)
 	if err == nil {
 		_, err = tx.Exec(ctx, `DELETE FROM lineage`)

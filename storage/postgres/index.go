@@ -32,13 +32,13 @@ func newIndex(id storage.Identity) *index {
 
 // news is what happened since the process last looked, as one statement answered it.
 type news struct {
-	fence, indexed, changes int64
-	life                    storage.Life
-	metadata                []string
-	store                   []byte
-	segments                []postings.Segment // nil: as they were
-	rows                    []batchRow
-	lastStream, lastName    int64
+	fence, indexed, changes, lives int64
+	life                           storage.Life
+	metadata                       []string
+	store                          []byte
+	segments                       []postings.Segment // nil: as they were
+	rows                           []batchRow
+	lastStream, lastName           int64
 }
 
 // batchRow is a commit that is newer than what is known.
@@ -49,7 +49,7 @@ type batchRow struct {
 }
 
 // newsQuery is one statement, so that it answers as of one commit. $1: the last position known; $2: head.changes.
-const newsQuery = `SELECT h.fence, h.indexed, h.changes, h.state, h.place, h.store, h.metadata,
+const newsQuery = `SELECT h.fence, h.indexed, h.changes, h.lives, h.state, h.place, h.store, h.metadata,
 	CASE WHEN h.changes <> $2 THEN (SELECT array_agg(x ORDER BY s.first, i)
 		FROM segment s, unnest(ARRAY[s.n, s.level, s.first, s.last]) WITH ORDINALITY u(x, i)) END,
 	coalesce((SELECT max(id) FROM stream), 0), coalesce((SELECT max(id) FROM name), 0),
@@ -66,7 +66,7 @@ func readNews(rows pgx.Rows) (n news, err error) {
 		var flat []int64
 		var position, system *int64
 		var r batchRow
-		err := rows.Scan(&n.fence, &n.indexed, &n.changes, &state, &n.life.Place, &n.store, &n.metadata, &flat,
+		err := rows.Scan(&n.fence, &n.indexed, &n.changes, &n.lives, &state, &n.life.Place, &n.store, &n.metadata, &flat,
 			&n.lastStream, &n.lastName, &position, &system, &r.postings, &r.frontier)
 		if err != nil {
 			return n, err

@@ -67,6 +67,7 @@ type Store struct {
 	link   *link      // of the writer
 	doubt  bool       // a commit's outcome is unknown: see commit.settle
 	writer writerState
+	turn   *turn // the head is locked for the next commit; nil: it is not
 
 	names   *names
 	streams *streamNames

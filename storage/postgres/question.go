@@ -40,18 +40,11 @@ const (
 
 // ask begins a transaction, locks the head, and asks. Each statement answers as of after the lock was given.
 func (q *questions) ask(ctx context.Context, conn *pgx.Conn) (n news, err error) {
-	q.events, q.found, q.existing = nil, nil, make([]storage.Existing, len(q.ids))
 	var b pgx.Batch
 	b.Queue("BEGIN")
 	b.Queue("SELECT FROM head " + exclusive)
 	b.Queue(newsQuery, q.position, q.changes)
-	b.Queue(eventsQuery, q.from, storage.MaxLeaves+1)
-	if len(q.ids) > 0 {
-		b.Queue(idsQuery, uuids(q.ids))
-	}
-	if len(q.streams) > 0 {
-		b.Queue(streamsQuery, q.streamArgs()...)
-	}
+	q.queue(&b, true, q.from)
 	results := conn.SendBatch(ctx, &b)
 	n, err = q.read(results)
 	if closing := results.Close(); err == nil {
@@ -60,14 +53,41 @@ func (q *questions) ask(ctx context.Context, conn *pgx.Conn) (n news, err error)
 	return n, err
 }
 
+// queue queues the questions about ids and streams, and with events those after a position.
+func (q *questions) queue(b *pgx.Batch, events bool, from int64) {
+	q.existing = make([]storage.Existing, len(q.ids))
+	if events {
+		b.Queue(eventsQuery, from, storage.MaxLeaves+1)
+	}
+	if len(q.ids) > 0 {
+		b.Queue(idsQuery, uuids(q.ids))
+	}
+	if len(q.streams) > 0 {
+		b.Queue(streamsQuery, q.streamArgs()...)
+	}
+}
+
 func (q *questions) read(results pgx.BatchResults) (n news, err error) {
 	for range 2 {
 		if _, err := results.Exec(); err != nil {
 			return n, err
 		}
 	}
-	steps := []func(pgx.Rows) error{
-		func(rows pgx.Rows) (err error) { n, err = readNews(rows); return err }, q.readEvents,
+	rows, err := results.Query()
+	if err != nil {
+		return n, err
+	}
+	if n, err = readNews(rows); err != nil {
+		return n, err
+	}
+	return n, q.readMore(results, true)
+}
+
+// readMore reads the answers to what queue queued.
+func (q *questions) readMore(results pgx.BatchResults, events bool) error {
+	var steps []func(pgx.Rows) error
+	if events {
+		steps = append(steps, q.readEvents)
 	}
 	if len(q.ids) > 0 {
 		steps = append(steps, q.readIDs)
@@ -81,14 +101,15 @@ func (q *questions) read(results pgx.BatchResults) (n news, err error) {
 			err = read(rows)
 		}
 		if err != nil {
-			return n, err
+			return err
 		}
 	}
-	return n, nil
+	return nil
 }
 
 func (q *questions) readEvents(rows pgx.Rows) error {
 	defer rows.Close()
+	q.events = nil
 	for rows.Next() {
 		v := rows.RawValues()
 		e := appended{position: int64Of(v[0]), stream: int64Of(v[1]), version: int64Of(v[2])}

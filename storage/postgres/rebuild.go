@@ -35,6 +35,7 @@ func (s *Store) reindex(ctx context.Context, keys []string) error {
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
+	s.pass()
 	id, err := loadHead(ctx, s.pool)
 	if err != nil {
 		return err
@@ -42,7 +43,7 @@ func (s *Store) reindex(ctx context.Context, keys []string) error {
 	id.Indexed = keys
 	err = s.change(ctx, exclusive, func(ctx context.Context, tx pgx.Tx, _ changing) error {
 		_, err := tx.Exec(ctx, `UPDATE head SET metadata = $1, indexed = (SELECT max(position) FROM batch),
-			changes = changes + 1`, append([]string{}, keys...))
+			changes = changes + 1, lives = lives + 1`, append([]string{}, keys...))
 		if err != nil {
 			return err
 		}

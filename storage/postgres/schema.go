@@ -22,7 +22,7 @@ var migrations = []string{`
 CREATE TABLE head (
 	one boolean PRIMARY KEY DEFAULT true CHECK (one), store bytea NOT NULL, incarnation bigint NOT NULL,
 	secret bytea NOT NULL, metadata text[] NOT NULL, fence bigint NOT NULL DEFAULT 0,
-	indexed bigint NOT NULL DEFAULT 0, changes bigint NOT NULL DEFAULT 0,
+	indexed bigint NOT NULL DEFAULT 0, changes bigint NOT NULL DEFAULT 0, lives bigint NOT NULL DEFAULT 0,
 	state smallint NOT NULL DEFAULT 0, place text NOT NULL DEFAULT ''
 );
 CREATE TABLE lineage (n int PRIMARY KEY, incarnation bigint NOT NULL UNIQUE, first bigint NOT NULL);

@@ -80,7 +80,8 @@ func (t *commit) queue(ctx context.Context, out *pgx.Batch, b *storage.Batch) er
 	}
 	if len(b.Streams) > 0 || b.Life != nil {
 		t.changes++
-		out.Queue(`UPDATE head SET changes = $1`, t.changes)
+		t.lives++
+		out.Queue(`UPDATE head SET changes = $1, lives = $2`, t.changes, t.lives)
 	}
 	return t.queueBatch(ctx, out, b)
 }
@@ -175,7 +176,7 @@ func (t *commit) takeOver(*storage.Batch) {
 			s.writer.add(e)
 		}
 	}
-	s.writer.known, s.writer.changes = t.head.Position, t.changes
+	s.writer.known, s.writer.changes, s.writer.lives = t.head.Position, t.changes, t.lives
 	s.index.took(t.head, &t.added)
 	s.waiting.reached(t.head.Position)
 }

@@ -101,6 +101,7 @@ func tests() []test {
 		{"PageSnapshot", PageSnapshot},
 		{"WaitWakes", WaitWakes},
 		{"WaitEnds", WaitEnds},
+		{"TurnKept", TurnKept},
 		{"RewriteExact", RewriteExact},
 		{"RewriteRepeats", RewriteRepeats},
 		{"RewriteKeepsHeader", RewriteKeepsHeader},

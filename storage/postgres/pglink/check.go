@@ -81,7 +81,7 @@ var running = []struct{ what, columns, relations string }{
 	{"SELECT", "", "lethe_format head lineage name stream event batch segment run tile cursor token"},
 	{"INSERT", "", "name stream event batch segment run tile cursor token"},
 	{"DELETE", "", "batch segment run"},
-	{"UPDATE", "one metadata fence indexed changes state place", "head"},
+	{"UPDATE", "one metadata fence indexed changes lives state place", "head"},
 	{"UPDATE", "closed truncated pruned", "stream"},
 	{"UPDATE", "hashes body boxes", "event"},
 	{"UPDATE", "system frontier", "batch"},
