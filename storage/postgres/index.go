@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -160,7 +159,7 @@ func (x *index) rearrange(n *news) error {
 
 // note adds the postings of a commit to the tail.
 func (x *index) note(b []byte) error {
-	a, err := decodePostings(b)
+	a, err := postings.ParseAdded(b)
 	if err != nil {
 		return err
 	}
@@ -226,47 +225,6 @@ func (s *Store) learn(n *news) (storage.Head, error) {
 		s.waiting.reached(head.Position)
 	}
 	return head, err
-}
-
-// encodePostings is how a row of table batch holds postings: for each
-//
-//	term 8 bytes ‖ position − previous position ‖ role
-//
-// with varints (encoding/binary).
-func encodePostings(a *postings.Added) []byte {
-	b := make([]byte, 0, 12*len(a.Keys))
-	last := event.Position(0)
-	for i, p := range a.Postings {
-		b = binary.BigEndian.AppendUint64(b, uint64(a.Keys[i].Term))
-		b = binary.AppendUvarint(b, uint64(p.Position-last))
-		b = binary.AppendUvarint(b, uint64(p.Aux))
-		last = p.Position
-	}
-	return b
-}
-
-func decodePostings(b []byte) (a postings.Added, err error) {
-	damaged := event.Errorf(event.ErrCorrupt, "read index: the postings of a commit are damaged").
-		Hint("rebuild the index: lethe doctor --reindex")
-	last := event.Position(0)
-	for len(b) > 0 {
-		if len(b) < 8 {
-			return a, damaged
-		}
-		term := int64(binary.BigEndian.Uint64(b))
-		delta, n := binary.Uvarint(b[8:])
-		if n <= 0 {
-			return a, damaged
-		}
-		role, m := binary.Uvarint(b[8+n:])
-		if m <= 0 {
-			return a, damaged
-		}
-		last += event.Position(delta)
-		a.Add(postings.Key{Space: postings.TermSpace, Term: term}, postings.Posting{Position: last, Aux: int64(role)})
-		b = b[8+n+m:]
-	}
-	return a, nil
 }
 
 func cloneHead(h storage.Head) storage.Head {

@@ -118,7 +118,7 @@ func (t *commit) queueBatch(ctx context.Context, out *pgx.Batch, b *storage.Batc
 		return nil
 	}
 	indexed, rows := t.store.index.flush(t.head.Position, t.store.flush, &t.added)
-	held := encodePostings(&t.added)
+	held := t.added.AppendTo(nil)
 	if rows != nil {
 		held = nil // they are in the segment
 	}

@@ -97,17 +97,6 @@ type Rows interface {
 	After(segment int64, key Key, p event.Position) (Row, bool, error)
 }
 
-// Added are the postings of some events that follow each other.
-type Added struct {
-	Keys     []Key
-	Postings []Posting
-}
-
-// Add notes one posting.
-func (a *Added) Add(key Key, p Posting) {
-	a.Keys, a.Postings = append(a.Keys, key), append(a.Postings, p)
-}
-
 // Tail holds the lists of everything that no segment covers. A list that was given out stays valid: postings that are
 // appended to it lie beyond the head of an older view.
 type Tail map[Key][]Posting

@@ -59,3 +59,25 @@ func TestPackedListsAreFound(t *testing.T) {
 		t.Errorf("long lists fill %d rows", len(rows))
 	}
 }
+
+// FuzzAdded holds that the postings of a commit come back as they were, and that damage is an error and nothing worse.
+func FuzzAdded(f *testing.F) {
+	var a Added
+	a.Add(Key{TermSpace, -5}, Posting{300, 0})
+	a.Add(Key{TermSpace, 1 << 60}, Posting{300, 7})
+	a.Add(Key{TermSpace, 2}, Posting{301, 1 << 40})
+	f.Add(a.AppendTo(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		a, err := ParseAdded(b)
+		if err != nil {
+			if event.Code(err) != "corrupt" {
+				t.Errorf("damaged postings are %v", err)
+			}
+			return
+		}
+		again, err := ParseAdded(a.AppendTo(nil))
+		if err != nil || !slices.Equal(again.Keys, a.Keys) || !slices.Equal(again.Postings, a.Postings) {
+			t.Errorf("%v came back as %v: %v", a, again, err)
+		}
+	})
+}
