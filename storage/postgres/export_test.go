@@ -18,3 +18,6 @@ func SplitForTest(text string) (rest, schema string, err error) {
 	a, err := pglink.Parse(text)
 	return a.Text, a.Schema, err
 }
+
+// MergeForTest does one merge, if there is one to do.
+func MergeForTest(ctx context.Context, s *Store) (bool, error) { return s.merge(ctx) }

@@ -221,6 +221,9 @@ func (s *Store) refresh(ctx context.Context) (head storage.Head, err error) {
 // learn takes over news and wakes those who waited for them.
 func (s *Store) learn(n *news) (storage.Head, error) {
 	head, err := s.index.learn(n)
+	if n.segments != nil {
+		s.shelf.keep(n.segments)
+	}
 	if err == nil {
 		s.waiting.reached(head.Position)
 	}

@@ -64,12 +64,28 @@ func (x *index) all() []postings.Segment {
 	return x.segments
 }
 
+// dropOrphans deletes rows that belong to no segment: those of merges that a crash cut off. Which segments rows are of
+// is found by leaps over the index, not by reading all rows.
+func dropOrphans(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `WITH RECURSIVE s AS (
+			SELECT min(segment) AS n FROM run
+			UNION ALL SELECT (SELECT min(segment) FROM run WHERE segment > s.n) FROM s WHERE s.n IS NOT NULL)
+		SELECT n FROM s WHERE n IS NOT NULL EXCEPT SELECT n FROM segment`)
+	if err != nil {
+		return err
+	}
+	orphans, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err == nil && len(orphans) > 0 {
+		_, err = conn.Exec(ctx, `DELETE FROM run WHERE segment = ANY($1)`, orphans)
+	}
+	return err
+}
+
 // mergeStep is how many rows of a segment are written at once.
 const mergeStep = 64
 
 func (s *Store) mergeInto(ctx context.Context, conn *pgx.Conn, m *postings.Merge) (bool, error) {
-	// What merges left behind that a crash cut off belongs to no segment.
-	if _, err := conn.Exec(ctx, `DELETE FROM run WHERE segment NOT IN (SELECT n FROM segment)`); err != nil {
+	if err := dropOrphans(ctx, conn); err != nil {
 		return false, err
 	}
 	var into int64

@@ -63,8 +63,13 @@ func (l *link) open() error {
 // carry returns when both sides are done.
 func (l *link) carry() {
 	if l.deaf {
+		var ending sync.WaitGroup
+		ending.Go(func() {
+			<-l.gone
+			_ = l.caller.CloseRead() // ends the copy
+		})
 		_, _ = io.Copy(io.Discard, l.caller)
-		<-l.gone
+		ending.Wait()
 		return
 	}
 	var both sync.WaitGroup
