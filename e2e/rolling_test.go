@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/client"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/postgres/pgtest"
 )
 
@@ -24,18 +26,19 @@ type instance struct {
 	t       *testing.T
 	place   string
 	listen  string
+	flags   []string
 	address string
 	cmd     *exec.Cmd
 	log     bytes.Buffer
 }
 
-func startInstance(t *testing.T, place string) *instance {
+func startInstance(t *testing.T, place string, flags ...string) *instance {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &instance{t: t, place: place, listen: l.Addr().String()}
+	x := &instance{t: t, place: place, listen: l.Addr().String(), flags: flags}
 	l.Close()
 	x.start()
 	t.Cleanup(x.stop)
@@ -45,8 +48,8 @@ func startInstance(t *testing.T, place string) *instance {
 func (x *instance) start() {
 	x.t.Helper()
 	file := filepath.Join(x.t.TempDir(), "address")
-	x.cmd = exec.Command("lethe", "serve", "--create", "--no-tokens", "--listen", x.listen, "--store", x.place,
-		"--address-file", file)
+	x.cmd = exec.Command("lethe", append([]string{"serve", "--create", "--listen", x.listen, "--store", x.place,
+		"--address-file", file}, x.flags...)...)
 	x.cmd.Stderr = &x.log
 	if err := x.cmd.Start(); err != nil {
 		x.t.Fatal(err)
@@ -72,7 +75,7 @@ func (x *instance) stop() {
 // follows: no call of a client fails, every event is there once, and the follower sees each once, in order.
 func TestRollingRestart(t *testing.T) {
 	place := pgtest.Place(t)
-	instances := []*instance{startInstance(t, place), startInstance(t, place)}
+	instances := []*instance{startInstance(t, place, "--no-tokens"), startInstance(t, place, "--no-tokens")}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 
@@ -162,4 +165,43 @@ func followAll(ctx context.Context, t *testing.T, address string) <-chan event.P
 		c.Close()
 	})
 	return seen
+}
+
+// TestRevokedElsewhere revokes a token at the database while a subscription with it is open at a server: that ends, and
+// nothing begins with it any more at any server.
+func TestRevokedElsewhere(t *testing.T) {
+	place := pgtest.Place(t)
+	server := startInstance(t, place)
+	out, err := exec.Command("lethe", "token", "create", "--read", "--store", place, "-o", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var made struct{ ID, Secret string }
+	if err := json.Unmarshal(out, &made); err != nil || made.ID == "" {
+		t.Fatalf("token create answered %d bytes: %v", len(out), err)
+	}
+	c, err := client.Open(t.Context(), server.address, &client.Options{Token: made.Secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	session := c.As(event.Actor{})
+	revoked := false
+	for batch, err := range session.Batches(t.Context(), nil, event.Cursor{}) {
+		if err != nil {
+			if !revoked || event.Code(err) != "token_revoked" {
+				t.Errorf("the subscription ended with %v", err)
+			}
+			break
+		}
+		if batch.Live && !revoked {
+			if out, err := exec.Command("lethe", "token", "revoke", made.ID, "--store", place).CombinedOutput(); err != nil {
+				t.Fatalf("revoke: %v: %s", err, out)
+			}
+			revoked = true
+		}
+	}
+	if _, err := session.Page(t.Context(), lethe.PageQuery{Query: storage.Query{Limit: 1}}); !errors.Is(err, event.ErrDenied) {
+		t.Errorf("a page with a revoked token: %v", err)
+	}
 }

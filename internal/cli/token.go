@@ -23,8 +23,9 @@ func (a *app) tokenCommand() *cobra.Command {
 time. Of its secret only a hash is kept. Admin is for tokens, for ending and pruning streams,
 for checking the store and for lethe import.
 
-These commands work on a folder, as long as no server holds it, and by an admin token on a
-server: a token that is revoked there ends at once, open subscriptions included.`,
+These commands work on a folder, as long as no server holds it, on a database, and by an admin
+token on a server. A token that is revoked at a server ends there at once, open subscriptions
+included; subscriptions at other servers of the same database end within a second.`,
 		a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
 }
 
