@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +23,13 @@ import (
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/postgres/pgtest"
 )
+
+// program is lethe with arguments, without settings that this process was given for the tests.
+func program(args ...string) *exec.Cmd {
+	cmd := exec.Command("lethe", args...)
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "LETHE_") })
+	return cmd
+}
 
 // instance is one of several lethe serve on one database, at a port it keeps over restarts.
 type instance struct {
@@ -48,7 +58,7 @@ func startInstance(t *testing.T, place string, flags ...string) *instance {
 func (x *instance) start() {
 	x.t.Helper()
 	file := filepath.Join(x.t.TempDir(), "address")
-	x.cmd = exec.Command("lethe", append([]string{"serve", "--create", "--listen", x.listen, "--store", x.place,
+	x.cmd = program(append([]string{"serve", "--create", "--listen", x.listen, "--store", x.place,
 		"--address-file", file}, x.flags...)...)
 	x.cmd.Stderr = &x.log
 	if err := x.cmd.Start(); err != nil {
@@ -115,7 +125,7 @@ func TestRollingRestart(t *testing.T) {
 			t.Fatal(ctx.Err())
 		}
 	}
-	if out, err := exec.Command("lethe", "doctor", "--store", place).CombinedOutput(); err != nil {
+	if out, err := program("doctor", "--store", place).CombinedOutput(); err != nil {
 		t.Errorf("doctor: %v\n%s", err, out)
 	}
 	t.Logf("rolling restart: 4 restarts, %d appends, 0 calls failed", want)
@@ -172,7 +182,7 @@ func followAll(ctx context.Context, t *testing.T, address string) <-chan event.P
 func TestRevokedElsewhere(t *testing.T) {
 	place := pgtest.Place(t)
 	server := startInstance(t, place)
-	out, err := exec.Command("lethe", "token", "create", "--read", "--store", place, "-o", "json").Output()
+	out, err := program("token", "create", "--read", "--store", place, "-o", "json").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +205,7 @@ func TestRevokedElsewhere(t *testing.T) {
 			break
 		}
 		if batch.Live && !revoked {
-			if out, err := exec.Command("lethe", "token", "revoke", made.ID, "--store", place).CombinedOutput(); err != nil {
+			if out, err := program("token", "revoke", made.ID, "--store", place).CombinedOutput(); err != nil {
 				t.Fatalf("revoke: %v: %s", err, out)
 			}
 			revoked = true

@@ -3,6 +3,7 @@ package follow_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"time"
 
@@ -25,6 +26,9 @@ func TestIdleRunPausesAndGoesOn(t *testing.T) {
 	o := &follow.Options{Clock: c, Poll: poll}
 	stop := r.start(f, o)
 	for <-applied != 5 {
+	}
+	for all := r.status(t); len(all) == 0 || all[0].Position != 5; all = r.status(t) {
+		runtime.Gosched() // what was applied gets its checkpoint a moment later
 	}
 	if err := follow.Pause(t.Context(), r.engine, "recorder"); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ formatted() {
 }
 
 # The race detector makes code some ten times slower, and SQLite, which is translated from C into Go, a good deal more.
-# So it watches the packages that share memory between goroutines on the memory engine, and of the SQLite engine the
+# So it watches the packages that share memory between goroutines on the memory engine, and of the other engines the
 # tests in which callers meet.
 racing() {
 	local packages=()
@@ -33,9 +33,9 @@ racing() {
 		packages+=("./$dir")
 	done
 	CGO_ENABLED=1 go test -race -timeout 10m "${packages[@]}" . &&
-		CGO_ENABLED=1 go test -race -timeout 10m -run "$meeting" ./storage/sqlite
+		CGO_ENABLED=1 go test -race -timeout 10m -run "$meeting" ./storage/sqlite ./storage/postgres
 }
-meeting='TestConformance/7_events/(CommitConcurrent|PageSnapshot|WaitWakes|WaitEnds|CloseEnds)'
+meeting='TestConformance/7_events/(CommitConcurrent|PageSnapshot|WaitWakes|WaitEnds|CloseEnds)|TestTwoStores|TestClaims|TestHang'
 
 # One PostgreSQL server for the whole run; without it each package that needs one starts its own. It is as private as
 # those of storage/postgres/pgtest: loopback, password, and PostgreSQL refuses to run as root.

@@ -88,7 +88,7 @@ func (p *programme) compare(ctx context.Context, worlds ...*world) (err error) {
 		if err := w.reopen(ctx); err != nil {
 			return fmt.Errorf("open %s: %w", w.name, err)
 		}
-		defer func() { err = errors.Join(err, w.store.Close()) }()
+		defer func() { err = errors.Join(err, w.close()) }()
 	}
 	for _, d := range append(p.deeds, deed{"in the end", func(ctx context.Context, w *world) string {
 		return w.everything(ctx)

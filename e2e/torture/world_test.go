@@ -89,6 +89,14 @@ func (w *world) reopen(ctx context.Context) error {
 	return err
 }
 
+// close closes the store, or what is left of one that did not open again.
+func (w *world) close() error {
+	if w.store == nil {
+		return w.engine.Close()
+	}
+	return w.store.Close()
+}
+
 // deed is one step of a programme; what it returns must be the same in every world.
 type deed struct {
 	name string
