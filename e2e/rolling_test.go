@@ -211,7 +211,8 @@ func TestRevokedElsewhere(t *testing.T) {
 			revoked = true
 		}
 	}
-	if _, err := session.Page(t.Context(), lethe.PageQuery{Query: storage.Query{Limit: 1}}); !errors.Is(err, event.ErrDenied) {
+	_, err = session.Page(t.Context(), lethe.PageQuery{Query: storage.Query{Limit: 1}})
+	if !errors.Is(err, event.ErrDenied) {
 		t.Errorf("a page with a revoked token: %v", err)
 	}
 }

@@ -72,7 +72,7 @@ type answer struct {
 func decide(requests []*prepared, a answer, t *tree, now int64) (storage.Batch, error) {
 	head, found := a.head, a.found
 	t.rollback()
-	if err := t.follow(found.Leaves, head.Frontier); err != nil {
+	if err := t.follow(a.probe.Leaves, found.Leaves, head.Frontier); err != nil {
 		return storage.Batch{}, err
 	}
 	if t.size() != uint64(head.Position) {

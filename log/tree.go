@@ -60,8 +60,12 @@ func (t *tree) rollback() {
 	t.next, t.leaves = t.durable, t.leaves[:0]
 }
 
-// follow takes over the leaves that others appended, of which the head knows the right edge.
-func (t *tree) follow(leaves []ledger.Hash, frontier []byte) error {
+// follow takes over the leaves from a position on that others appended, of which the head knows the right edge. Those
+// that the tree has, it skips: a batch may be decided again with the same leaves.
+func (t *tree) follow(from event.Position, leaves []ledger.Hash, frontier []byte) error {
+	if from > 0 {
+		leaves = leaves[min(t.size()+1-uint64(from), uint64(len(leaves))):]
+	}
 	if len(leaves) == 0 {
 		return nil
 	}

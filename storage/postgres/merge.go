@@ -40,7 +40,10 @@ func (s *Store) merge(ctx context.Context) (merged bool, err error) {
 	if m == nil {
 		return false, nil
 	}
-	err = s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+	again := func(ctx context.Context, do func(*pgxpool.Conn) error) error {
+		return s.tries(ctx, func(ctx context.Context) error { return s.pool.AcquireFunc(ctx, do) })
+	}
+	err = again(ctx, func(c *pgxpool.Conn) error {
 		lease := lockOf(s.address.Schema, "merge")
 		got := false
 		if err := c.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, lease).Scan(&got); err != nil || !got {

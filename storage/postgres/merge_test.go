@@ -50,7 +50,9 @@ func TestMergeLeavesNothingBehind(t *testing.T) {
 		t.Errorf("%d segments up to level %d, %d rows of none: %v", segments, top, orphans, err)
 	}
 	found := 0
-	q := storage.Query{Filter: event.Filter{{Relations: []event.Relation{{Role: "of", Kind: "caller", ID: "3"}}}}, Limit: 9}
+	q := storage.Query{Limit: 9, Filter: event.Filter{
+		{Relations: []event.Relation{{Role: "of", Kind: "caller", ID: "3"}}},
+	}}
 	for page := (storage.Page{}); !page.Done; q.From = page.Scanned + 1 {
 		if page, err = s.Page(t.Context(), q); err != nil {
 			t.Fatal(err)

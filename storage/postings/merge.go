@@ -53,9 +53,9 @@ func (m *Merge) Replace(segments []Segment) (replaced []Segment, ok bool) {
 	return append(replaced, segments[i+len(m.Sources):]...), true
 }
 
-// Begin opens the sources; into is a number that no segment has.
+// Begin opens the sources, from their begin; into is a number that no segment has.
 func (m *Merge) Begin(rows Rows, into int64) error {
-	m.Into, m.walks = into, nil
+	m.Into, m.walks, m.packer = into, nil, Packer{}
 	for _, s := range m.Sources {
 		w := &walk{segment: s.N, at: Row{Key: Key{Space: -1}}}
 		if err := w.advance(rows); err != nil {
