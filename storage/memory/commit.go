@@ -19,12 +19,12 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	if err != nil {
 		return storage.Head{}, err
 	}
-	batch, err := decide(cloneHead(s.head), found)
+	batch, err := decide(s.head.Clone(), found)
 	if err != nil {
 		return storage.Head{}, err
 	}
 	if len(batch.Records)+len(batch.Streams)+len(batch.Tiles) == 0 && batch.Life == nil {
-		return cloneHead(s.head), nil
+		return s.head.Clone(), nil
 	}
 	entries, err := s.check(&batch)
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	if err := s.fail(OpCommitAck); err != nil {
 		return storage.Head{}, fmt.Errorf("commit batch: %w: %w", event.ErrUnknown, err)
 	}
-	return cloneHead(s.head), nil
+	return s.head.Clone(), nil
 }
 
 // answer answers a probe. It wants writing.

@@ -24,7 +24,7 @@ func (s *Store) Adopt(ctx context.Context, head storage.Head) error {
 	if err := s.fail(OpAdopt); err != nil {
 		return err
 	}
-	s.head = cloneHead(adopted)
+	s.head = adopted.Clone()
 	s.terms = storage.NewTerms(s.head.Identity)
 	return nil
 }

@@ -175,7 +175,7 @@ func (s *Store) Head(ctx context.Context) (storage.Head, error) {
 		return storage.Head{}, err
 	}
 	defer s.mu.RUnlock()
-	return cloneHead(s.head), nil
+	return s.head.Clone(), nil
 }
 
 // Wait implements storage.Log.
@@ -211,13 +211,6 @@ func (s *Store) Tiles(ctx context.Context, ids []storage.TileID) ([][]byte, erro
 		found[i] = bytes.Clone(hashes)
 	}
 	return found, nil
-}
-
-func cloneHead(h storage.Head) storage.Head {
-	h.Lineage = slices.Clone(h.Lineage)
-	h.Indexed = slices.Clone(h.Indexed)
-	h.Frontier = kept(h.Frontier)
-	return h
 }
 
 func cloneRecord(r storage.Record) storage.Record {

@@ -26,7 +26,7 @@ func Restore(from *Store, at event.Position, frontier []byte, random io.Reader) 
 		return nil, event.Invalid("malformed_position", "restore store %s: position %d is beyond its head %d",
 			from.head.Store, at, from.head.Position)
 	}
-	head := storage.Head{Identity: cloneHead(from.head).Identity, Fence: from.head.Fence, Frontier: kept(frontier)}
+	head := storage.Head{Identity: from.head.Clone().Identity, Fence: from.head.Fence, Frontier: kept(frontier)}
 	head.Incarnation = incarnation(source(random))
 	head.Lineage = append(head.Lineage, storage.Fork{Incarnation: head.Incarnation, First: at + 1})
 	s := newStore(head, nil)

@@ -91,7 +91,7 @@ func (s *Store) attempt(ctx context.Context, p storage.Probe,
 		s.link.drop()
 		return head, nil, err
 	}
-	batch, declined := decide(cloneHead(t.head), t.found)
+	batch, declined := decide(t.head.Clone(), t.found)
 	if declined == nil && !empty(&batch) {
 		err = t.write(&batch)
 	} else {
@@ -100,7 +100,7 @@ func (s *Store) attempt(ctx context.Context, p storage.Probe,
 	if err != nil {
 		return head, nil, err
 	}
-	return cloneHead(t.head), declined, nil
+	return t.head.Clone(), declined, nil
 }
 
 // begin takes the turn this process has, or else waits for it.

@@ -10,7 +10,7 @@ import (
 
 // finder makes the finder of a plan that needs no scan.
 func (b *pageBuilder) finder(p postings.Plan, v *postings.View) (postings.Finder, error) {
-	from, _, _ := b.bounds(uint64(v.Head))
+	from, _, _ := b.q.Bounds(uint64(v.Head))
 	if err := v.Rows.(*indexRows).prefetch(v, p.Keys, event.Position(from), b.q.Backward); err != nil {
 		return nil, err
 	}

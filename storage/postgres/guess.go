@@ -31,7 +31,7 @@ func (s *Store) guess(p storage.Probe, decide func(storage.Head, storage.Found) 
 			return head, false, nil
 		}
 	}
-	batch, err := decide(cloneHead(t.head), t.found)
+	batch, err := decide(t.head.Clone(), t.found)
 	if err != nil || empty(&batch) || batch.Life != nil {
 		return head, false, nil
 	}
@@ -42,7 +42,7 @@ func (s *Store) guess(p storage.Probe, decide func(storage.Head, storage.Found) 
 	case err != nil:
 		return head, true, fmt.Errorf("commit: %w", pglink.Classify(err))
 	}
-	return cloneHead(t.head), true, nil
+	return t.head.Clone(), true, nil
 }
 
 // known answers a probe from memory, if all it asks for is there.
@@ -77,7 +77,7 @@ func (t *commit) known(p storage.Probe) bool {
 func (x *index) now() (storage.Head, int64) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return cloneHead(x.head), x.changes
+	return x.head.Clone(), x.changes
 }
 
 // queueGuard queues what makes the transaction of a guess fail, by a division by zero, if the head is not the one that

@@ -60,7 +60,7 @@ func adopt(ctx context.Context, tx pgx.Tx, h *storage.Head) error {
 func (x *index) become(id storage.Identity) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.head.Identity = cloneHead(storage.Head{Identity: id}).Identity
+	x.head.Identity = storage.Head{Identity: id}.Clone().Identity
 	x.terms = storage.NewTerms(id)
 }
 

@@ -132,7 +132,7 @@ func (x *index) learn(n *news) (storage.Head, error) {
 		x.head.Position, x.head.System = position, event.Position(r.system)
 		x.head.Frontier = r.frontier
 	}
-	return cloneHead(x.head), nil
+	return x.head.Clone(), nil
 }
 
 // rearrange takes over what changes rarely: segments, life, fence, declared keys.
@@ -228,11 +228,4 @@ func (s *Store) learn(n *news) (storage.Head, error) {
 		s.waiting.reached(head.Position)
 	}
 	return head, err
-}
-
-func cloneHead(h storage.Head) storage.Head {
-	h.Lineage = append([]storage.Fork(nil), h.Lineage...)
-	h.Indexed = append([]string(nil), h.Indexed...)
-	h.Frontier = append([]byte(nil), h.Frontier...)
-	return h
 }

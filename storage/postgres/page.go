@@ -62,23 +62,6 @@ type pageBuilder struct {
 	bodies int // bytes in the page
 }
 
-// bounds are the first and the last position or version of the query that exist, in its direction.
-func (b *pageBuilder) bounds(end uint64) (from, to uint64, some bool) {
-	from, to = b.q.From, b.q.To
-	if b.q.Backward {
-		if from == 0 || from > end {
-			from = end
-		}
-		to = max(to, 1)
-		return from, to, from >= to
-	}
-	from = max(from, 1)
-	if to == 0 || to > end {
-		to = end
-	}
-	return from, to, from <= to
-}
-
 // full reports whether the page ends here.
 func (b *pageBuilder) full() bool {
 	return len(b.page.Records) >= b.q.Limit || b.looked >= maxLooked || b.bodies >= storage.MaxPageBytes
@@ -109,7 +92,7 @@ func (b *pageBuilder) take(records []storage.Record) (int, error) {
 		if b.q.Since != 0 && r.Recorded < b.q.Since || b.q.Until != 0 && r.Recorded >= b.q.Until {
 			continue
 		}
-		ok, err := matches(b.q.Filter, r)
+		ok, err := r.Matches(b.q.Filter)
 		if err != nil {
 			return i, err
 		}
@@ -130,27 +113,6 @@ func (s *Store) noteSize(records []storage.Record) {
 	if len(records) > 0 {
 		s.average.Store(int64(max(bytes/len(records), 64)))
 	}
-}
-
-// matches rechecks a hit on the record itself.
-func matches(f event.Filter, r *storage.Record) (bool, error) {
-	if len(f) == 0 {
-		return true, nil
-	}
-	body := false
-	for i := range f {
-		if f[i].MatchesHeader(r.Type, r.Stream) {
-			if !f[i].NeedsBody() {
-				return true, nil
-			}
-			body = true
-		}
-	}
-	if !body {
-		return false, nil
-	}
-	e, err := r.Event()
-	return err == nil && f.Matches(&e), err
 }
 
 // query reads records and says, from the first column, as of which head.
@@ -200,7 +162,7 @@ func (b *pageBuilder) scan(end uint64) error {
 	if b.q.Backward {
 		text = downQuery
 	}
-	from, to, some := b.bounds(end)
+	from, to, some := b.q.Bounds(end)
 	if !some && b.page.Head == 0 {
 		var head int64
 		err := b.db.QueryRow(b.ctx, `SELECT max(position) FROM batch`).Scan(&head)
@@ -219,7 +181,7 @@ func (b *pageBuilder) scan(end uint64) error {
 		}
 		if end == math.MaxInt64 { // the first answer tells the head
 			end = uint64(b.page.Head)
-			if from, to, some = b.bounds(end); !some {
+			if from, to, some = b.q.Bounds(end); !some {
 				break
 			}
 		}
@@ -238,17 +200,10 @@ func (b *pageBuilder) scan(end uint64) error {
 		if b.full() {
 			return nil
 		}
-		from = step(b.page.Scanned, b.q.Backward)
+		from = b.q.Next(b.page.Scanned)
 	}
 	b.page.Done = true
 	return nil
-}
-
-func step(n uint64, backward bool) uint64 {
-	if backward {
-		return n - 1
-	}
-	return n + 1
 }
 
 // byVersion walks one stream.
@@ -262,7 +217,7 @@ func (b *pageBuilder) byVersion() error {
 		return err
 	}
 	b.page.Head = event.Position(head)
-	from, to, some := b.bounds(uint64(last))
+	from, to, some := b.q.Bounds(uint64(last))
 	if last == 0 || !some {
 		b.page.Done = true
 		return nil
@@ -291,7 +246,7 @@ func (b *pageBuilder) byVersion() error {
 		if b.page.Done = b.page.Scanned == to; b.page.Done || b.full() {
 			return nil
 		}
-		from = step(b.page.Scanned, b.q.Backward)
+		from = b.q.Next(b.page.Scanned)
 	}
 }
 
@@ -318,7 +273,7 @@ const mostCandidates = 256
 // byPosition walks the candidates of the index in a view, which may know more than the page's head.
 func (b *pageBuilder) byPosition(p postings.Plan, v *postings.View) error {
 	v.Head = min(v.Head, b.page.Head)
-	from, to, some := b.bounds(uint64(b.page.Head))
+	from, to, some := b.q.Bounds(uint64(b.page.Head))
 	if !some {
 		b.page.Done = true
 		return nil
@@ -347,7 +302,7 @@ func (b *pageBuilder) byPosition(p postings.Plan, v *postings.View) error {
 			b.page.Done = b.page.Scanned == to
 			return nil
 		}
-		at = step(b.page.Scanned, b.q.Backward)
+		at = b.q.Next(b.page.Scanned)
 	}
 }
 
@@ -366,7 +321,7 @@ func (b *pageBuilder) candidates(f postings.Finder, at, to uint64) (found []even
 		if uint64(c) == to {
 			return found, true, nil
 		}
-		at = step(uint64(c), b.q.Backward)
+		at = b.q.Next(uint64(c))
 	}
 	return found, false, nil
 }

@@ -33,7 +33,7 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 		s.failed = errFailedBefore()
 		return storage.Head{}, fmt.Errorf("commit: move the write-ahead log: %w", err)
 	}
-	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), streams: make(map[event.StreamID]*streamEntry)}
+	t := &commit{store: s, c: s.writer, head: s.head.head.Clone(), streams: make(map[event.StreamID]*streamEntry)}
 	if err := t.run(p, decide); err != nil {
 		if t.merging {
 			s.index.abandonMerge()
@@ -49,7 +49,7 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	if changed {
 		s.models.become(t.head.Life)
 	}
-	return cloneHead(s.head.head), nil
+	return s.head.head.Clone(), nil
 }
 
 // errFailedBefore answers every write after one that the disk failed: what that one left on the disk is not known.
@@ -79,7 +79,7 @@ func (t *commit) run(p storage.Probe, decide func(storage.Head, storage.Found) (
 		if err != nil {
 			return fmt.Errorf("commit: %w", err)
 		}
-		batch, err := decide(cloneHead(t.head), found)
+		batch, err := decide(t.head.Clone(), found)
 		if err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func (s *Store) Adopt(ctx context.Context, head storage.Head) error {
 		if err != nil || s.head.head.Life.State == storage.Filling {
 			return err
 		}
-		adopted = cloneHead(adopted)
+		adopted = adopted.Clone()
 		if err := s.writer.transaction(func() error { return s.writer.adopt(&adopted) }); err != nil {
 			return err
 		}

@@ -73,26 +73,9 @@ func (b *pageBuilder) byID() error {
 	}, b.q.ID[:])
 }
 
-// bounds are the first and the last position or version of the query that exist, in its direction.
-func (b *pageBuilder) bounds(end uint64) (from, to uint64, some bool) {
-	from, to = b.q.From, b.q.To
-	if b.q.Backward {
-		if from == 0 || from > end {
-			from = end
-		}
-		to = max(to, 1)
-		return from, to, from >= to
-	}
-	from = max(from, 1)
-	if to == 0 || to > end {
-		to = end
-	}
-	return from, to, from <= to
-}
-
 // scan walks the rows by position.
 func (b *pageBuilder) scan() error {
-	from, to, some := b.bounds(uint64(b.reading.Head))
+	from, to, some := b.q.Bounds(uint64(b.reading.Head))
 	if !some {
 		b.page.Done = true
 		return nil
@@ -130,7 +113,7 @@ func (b *pageBuilder) enough() error {
 
 // byPosition walks the candidates of the index.
 func (b *pageBuilder) byPosition(p postings.Plan) error {
-	from, to, some := b.bounds(uint64(b.reading.Head))
+	from, to, some := b.q.Bounds(uint64(b.reading.Head))
 	if !some {
 		b.page.Done = true
 		return nil
@@ -156,7 +139,7 @@ func (b *pageBuilder) byPosition(p postings.Plan) error {
 		if err := b.enough(); err != nil {
 			return ignoreEnough(err)
 		}
-		at = step(c, b.q.Backward)
+		at = event.Position(b.q.Next(uint64(c)))
 	}
 }
 
@@ -167,13 +150,6 @@ func ignoreEnough(err error) error {
 	return err
 }
 
-func step(p event.Position, backward bool) event.Position {
-	if backward {
-		return p - 1
-	}
-	return p + 1
-}
-
 // byVersion walks one stream.
 func (b *pageBuilder) byVersion() error {
 	l := b.reading.events(b.reading.stream[b.q.Stream])
@@ -181,7 +157,7 @@ func (b *pageBuilder) byVersion() error {
 	if err != nil {
 		return err
 	}
-	from, to, some := b.bounds(uint64(last.Aux))
+	from, to, some := b.q.Bounds(uint64(last.Aux))
 	if !found || !some {
 		b.page.Done = true
 		return nil
@@ -214,7 +190,7 @@ func (b *pageBuilder) byVersion() error {
 		if err := b.enough(); err != nil {
 			return ignoreEnough(err)
 		}
-		at = step(p.Position, b.q.Backward)
+		at = event.Position(b.q.Next(uint64(p.Position)))
 	}
 }
 
@@ -254,7 +230,7 @@ func (b *pageBuilder) take(s *sqlite.Stmt) error {
 	if err != nil {
 		return err
 	}
-	ok, err := matches(b.q.Filter, &r)
+	ok, err := r.Matches(b.q.Filter)
 	if err != nil {
 		return err
 	}
@@ -267,27 +243,6 @@ func (b *pageBuilder) take(s *sqlite.Stmt) error {
 	b.page.Records = append(b.page.Records, r)
 	b.bodies += len(r.Body)
 	return nil
-}
-
-// matches rechecks a hit on the record itself.
-func matches(f event.Filter, r *storage.Record) (bool, error) {
-	if len(f) == 0 {
-		return true, nil
-	}
-	body := false
-	for i := range f {
-		if f[i].MatchesHeader(r.Type, r.Stream) {
-			if !f[i].NeedsBody() {
-				return true, nil
-			}
-			body = true
-		}
-	}
-	if !body {
-		return false, nil
-	}
-	e, err := r.Event()
-	return err == nil && f.Matches(&e), err
 }
 
 // hashesBytes are the fixed part of the hashes column: leaf 32 ‖ request 32; what follows are the commitments.

@@ -37,7 +37,7 @@ func (s *Store) rebuildTail(ctx context.Context) error {
 
 // writeSegment writes postings up to a position as a segment, in a transaction of its own.
 func (s *Store) writeSegment(to event.Position, a *postings.Added) error {
-	t := &commit{store: s, c: s.writer, head: cloneHead(s.head.head), added: *a}
+	t := &commit{store: s, c: s.writer, head: s.head.head.Clone(), added: *a}
 	t.head.Position = to
 	if err := s.writer.moveLog(&s.fill); err != nil {
 		return err

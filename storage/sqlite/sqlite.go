@@ -163,7 +163,7 @@ func (s *Store) Head(ctx context.Context) (storage.Head, error) {
 	if s.head.closed {
 		return storage.Head{}, errClosed()
 	}
-	return cloneHead(s.head.head), nil
+	return s.head.head.Clone(), nil
 }
 
 // Wait returns when the head is beyond after.
@@ -197,14 +197,6 @@ func (s *Store) publish(change func(*storage.Head)) {
 	change(&s.head.head)
 	close(s.head.moved)
 	s.head.moved = make(chan struct{})
-}
-
-// cloneHead protects what the store keeps from its callers.
-func cloneHead(h storage.Head) storage.Head {
-	h.Lineage = append([]storage.Fork(nil), h.Lineage...)
-	h.Indexed = append([]string(nil), h.Indexed...)
-	h.Frontier = append([]byte(nil), h.Frontier...)
-	return h
 }
 
 func marshalIndexed(keys []string) string {
