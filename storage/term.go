@@ -132,3 +132,19 @@ func appendAlternatives(plan Plan, names []string, hash func(string) uint64) Pla
 
 // ErrRefused is what the engine's own checks of a batch say; it is a defect of the sequencer, never of a caller.
 var ErrRefused = errors.New("batch does not continue the log")
+
+// IndexedKeys is a declaration of metadata keys as an identity holds it: each once, sorted.
+func IndexedKeys(keys []string) []string { return slices.Compact(slices.Sorted(slices.Values(keys))) }
+
+// CheckIndexed refuses keys that no event can have.
+func CheckIndexed(keys []string) error {
+	for _, key := range keys {
+		if err := (&event.Draft{Type: "T", Metadata: map[string]string{key: ""}}).ValidateEnvelope(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SameIndexed tells whether two declarations are of the same keys.
+func SameIndexed(a, b []string) bool { return slices.Equal(IndexedKeys(a), IndexedKeys(b)) }

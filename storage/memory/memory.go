@@ -16,7 +16,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/lethe-es/lethe/event"
@@ -100,7 +99,7 @@ func Open(opts Options) *Store {
 	mustRead(random, id.Secret[:])
 	id.Incarnation = incarnation(random)
 	id.Lineage = []storage.Fork{{Incarnation: id.Incarnation, First: 1}}
-	id.Indexed = slices.Compact(slices.Sorted(slices.Values(opts.Indexed)))
+	id.Indexed = storage.IndexedKeys(opts.Indexed)
 	return newStore(storage.Head{Identity: id}, opts.Fail)
 }
 

@@ -109,7 +109,7 @@ func (x *index) known() (position, changes int64) {
 func (x *index) learn(n *news) (storage.Head, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !bytes.Equal(n.store, x.head.Store[:]) || !equalSets(n.metadata, x.head.Indexed) {
+	if !bytes.Equal(n.store, x.head.Store[:]) || !storage.SameIndexed(n.metadata, x.head.Indexed) {
 		return storage.Head{}, event.Errorf(event.ErrUnavailable, "use store: another process declared metadata keys "+
 			"anew, or copied a store into it").Hint("open it again: restart this process")
 	}

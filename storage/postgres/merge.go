@@ -40,24 +40,30 @@ func (s *Store) merge(ctx context.Context) (merged bool, err error) {
 	if m == nil {
 		return false, nil
 	}
-	again := func(ctx context.Context, do func(*pgxpool.Conn) error) error {
-		return s.tries(ctx, func(ctx context.Context) error { return s.pool.AcquireFunc(ctx, do) })
-	}
-	err = again(ctx, func(c *pgxpool.Conn) error {
-		lease := lockOf(s.address.Schema, "merge")
-		got := false
-		if err := c.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, lease).Scan(&got); err != nil || !got {
-			return err
-		}
-		defer func() {
-			if _, failed := c.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, lease); failed != nil {
-				c.Conn().PgConn().Conn().Close() // the server gives the lock back with the connection
-			}
-		}()
-		merged, err = s.mergeInto(ctx, c.Conn(), m)
-		return err
+	err = s.tries(ctx, func(ctx context.Context) error {
+		return s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+			return s.lease(ctx, c.Conn(), func() error {
+				merged, err = s.mergeInto(ctx, c.Conn(), m)
+				return err
+			})
+		})
 	})
 	return merged, err
+}
+
+// lease runs do, if no other process is at it.
+func (s *Store) lease(ctx context.Context, conn *pgx.Conn, do func() error) error {
+	number := lockOf(s.address.Schema, "merge")
+	got := false
+	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, number).Scan(&got); err != nil || !got {
+		return err
+	}
+	defer func() {
+		if _, failed := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, number); failed != nil {
+			conn.PgConn().Conn().Close() // the server gives the lock back with the connection
+		}
+	}()
+	return do()
 }
 
 // all are the segments that are known.

@@ -159,7 +159,7 @@ func (s *Store) prepare(ctx context.Context, o *Options) error {
 		return err
 	}
 	s.writer.known = now.Position
-	if o.Indexed == nil || equalSets(o.Indexed, head.Indexed) {
+	if o.Indexed == nil || storage.SameIndexed(o.Indexed, head.Indexed) {
 		return nil
 	}
 	if err := s.reindex(ctx, o.Indexed); err != nil {

@@ -26,28 +26,31 @@ func open(t testing.TB, address string, o postgres.Options) *postgres.Store {
 // engine has an index that is written out every flush events.
 func engine(flush int) storagetest.Open {
 	return func(t testing.TB) *storagetest.Engine {
-		address := pgtest.Place(t)
-		options := postgres.Options{Indexed: storagetest.Indexed(), Flush: flush}
-		e := &storagetest.Engine{
-			Store:    open(t, address, options),
-			Features: storagetest.Features{Durable: true, Remains: true, Examines: true},
-			Events:   600,
-		}
-		e.Reopen = func(t testing.TB) {
-			if err := e.Store.Close(); err != nil {
-				t.Fatal(err)
-			}
-			e.Store = open(t, address, options)
-		}
-		e.Dump = func(t testing.TB) [][]byte { return dump(t, address) }
-		e.Bytes = func(t testing.TB) int64 { return total(t, address) }
-		t.Cleanup(func() {
-			if err := e.Store.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return e
+		return engineAt(t, pgtest.Place(t), postgres.Options{Indexed: storagetest.Indexed(), Flush: flush})
 	}
+}
+
+func engineAt(t testing.TB, address string, options postgres.Options) *storagetest.Engine {
+	t.Helper()
+	e := &storagetest.Engine{
+		Store:    open(t, address, options),
+		Features: storagetest.Features{Durable: true, Remains: true, Examines: true},
+		Events:   600,
+	}
+	e.Reopen = func(t testing.TB) {
+		if err := e.Store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e.Store = open(t, address, options)
+	}
+	e.Dump = func(t testing.TB) [][]byte { return dump(t, address) }
+	e.Bytes = func(t testing.TB) int64 { return total(t, address) }
+	t.Cleanup(func() {
+		if err := e.Store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
 }
 
 func TestConformance(t *testing.T) {

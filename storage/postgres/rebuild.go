@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -27,11 +26,9 @@ func (s *Store) Reindex(ctx context.Context) error {
 
 // reindex builds the index of these metadata keys in one transaction that holds the head.
 func (s *Store) reindex(ctx context.Context, keys []string) error {
-	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
-	for _, key := range keys {
-		if err := (&event.Draft{Type: "T", Metadata: map[string]string{key: ""}}).ValidateEnvelope(); err != nil {
-			return err
-		}
+	keys = storage.IndexedKeys(keys)
+	if err := storage.CheckIndexed(keys); err != nil {
+		return err
 	}
 	s.write.Lock()
 	defer s.write.Unlock()

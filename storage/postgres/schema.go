@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -160,7 +159,7 @@ func createHead(ctx context.Context, tx pgx.Tx, o *Options) error {
 	for _, b := range random[16:24] {
 		incarnation = incarnation<<8 | event.Incarnation(b)
 	}
-	keys := slices.Compact(slices.Sorted(slices.Values(o.Indexed)))
+	keys := storage.IndexedKeys(o.Indexed)
 	_, err := tx.Exec(ctx, `INSERT INTO head (store, incarnation, secret, metadata) VALUES ($1, $2, $3, $4)`,
 		random[:16], int64(incarnation), random[24:], append([]string{}, keys...))
 	if err == nil {
@@ -198,8 +197,4 @@ func loadHead(ctx context.Context, q pglink.Querier) (storage.Identity, error) {
 		id.Lineage = append(id.Lineage, storage.Fork{Incarnation: event.Incarnation(life), First: event.Position(first)})
 	}
 	return id, pglink.Classify(errors.Join(rows.Err()))
-}
-
-func equalSets(a, b []string) bool {
-	return slices.Equal(slices.Compact(slices.Sorted(slices.Values(a))), slices.Compact(slices.Sorted(slices.Values(b))))
 }

@@ -41,7 +41,7 @@ func (t *commit) write(b *storage.Batch) error {
 		}
 		return err
 	}
-	t.takeOver(b)
+	t.takeOver()
 	return nil
 }
 
@@ -168,7 +168,7 @@ func (x *index) flush(head event.Position, every int, a *postings.Added) (indexe
 }
 
 // takeOver makes a durable commit what this process knows.
-func (t *commit) takeOver(*storage.Batch) {
+func (t *commit) takeOver() {
 	s := t.store
 	s.names.add(t.names.texts, t.names.ids)
 	for _, e := range t.streams {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
@@ -112,11 +111,9 @@ func errRebuilding() error {
 
 // redeclare empties the index and sets which metadata keys it knows.
 func (s *Store) redeclare(keys []string) error {
-	keys = slices.Compact(slices.Sorted(slices.Values(keys)))
-	for _, key := range keys {
-		if err := (&event.Draft{Type: "T", Metadata: map[string]string{key: ""}}).ValidateEnvelope(); err != nil {
-			return err
-		}
+	keys = storage.IndexedKeys(keys)
+	if err := storage.CheckIndexed(keys); err != nil {
+		return err
 	}
 	err := s.writer.transaction(func() error {
 		return errors.Join(

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -172,7 +171,7 @@ func createHead(c *conn, o *Options) (storage.Head, error) {
 		head.Incarnation = head.Incarnation<<8 | event.Incarnation(b)
 	}
 	copy(head.Secret[:], random[24:])
-	head.Indexed = slices.Compact(slices.Sorted(slices.Values(o.Indexed)))
+	head.Indexed = storage.IndexedKeys(o.Indexed)
 	err := c.transaction(func() error {
 		err := c.exec(`INSERT INTO head (one, store, incarnation, secret, metadata, position, system, fence, indexed)
 			VALUES (1, ?, ?, ?, ?, 0, 0, 0, 0)`,
@@ -186,8 +185,4 @@ func createHead(c *conn, o *Options) (storage.Head, error) {
 		return head, fmt.Errorf("create store: %w", err)
 	}
 	return head, nil
-}
-
-func equalSets(a, b []string) bool {
-	return slices.Equal(slices.Compact(slices.Sorted(slices.Values(a))), slices.Compact(slices.Sorted(slices.Values(b))))
 }

@@ -126,7 +126,7 @@ func (s *Store) load(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.Indexed != nil && !equalSets(o.Indexed, head.Indexed) {
+	if o.Indexed != nil && !storage.SameIndexed(o.Indexed, head.Indexed) {
 		if err := s.redeclare(o.Indexed); err != nil {
 			return fmt.Errorf("index metadata: %w", err)
 		}

@@ -44,7 +44,10 @@ func (a Address) Dial(ctx context.Context, params map[string]string) (*pgx.Conn,
 		return nil, err
 	}
 	connected.Store(true)
-	return conn, durable(ctx, conn)
+	if err := durable(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.PgConn().Conn().Close())
+	}
+	return conn, nil
 }
 
 // durable makes commits of a connection wait for the disk, whatever the server's setting; what waits for more, as for

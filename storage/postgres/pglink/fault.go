@@ -45,7 +45,7 @@ func Classify(err error) error {
 // ended tells a context's own errors from a time that ran out on the network, which is a fault of the database's.
 func ended(err error) bool {
 	var connecting *pgconn.ConnectError
-	return contextError(err) && !errors.As(err, &connecting)
+	return (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) && !errors.As(err, &connecting)
 }
 
 // hosts are where a connection was tried.
@@ -224,8 +224,4 @@ func State(err error) string {
 		return said.Code
 	}
 	return ""
-}
-
-func contextError(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
