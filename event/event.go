@@ -26,6 +26,15 @@ type Producer struct {
 	Commit  string `json:"commit,omitempty"`
 }
 
+// Format is the format of an event's data. The numbers are on disk, for ever.
+type Format uint8
+
+// The formats of data.
+const (
+	JSON     Format = 0 // one JSON object
+	Protobuf Format = 1 // one message in the wire format, of the type its schema names
+)
+
 // Draft is an event as its producer hands it in.
 type Draft struct {
 	ID          ID                // zero: the store mints one; give one to make a retry safe
@@ -38,7 +47,9 @@ type Draft struct {
 	Traceparent string            // W3C trace context
 	Producer    Producer          // the component that made it
 	Metadata    map[string]string // queryable where a key is declared indexed
-	Data        json.RawMessage   // a JSON object, kept byte for byte; nil: none
+	Data        json.RawMessage   // a JSON object, kept byte for byte; nil: none. Of another Format, its bytes
+	Format      Format            // of Data
+	Collection  string            // context in which its personal data was collected; empty: none is named
 }
 
 // Event is an event in the log.
@@ -48,8 +59,9 @@ type Event struct {
 	Version    Version
 	RecordedAt time.Time // the store's clock, UTC microseconds
 	Draft
-	Leaf   [32]byte // its leaf in the log's Merkle tree (RFC 6962)
-	Pruned bool     // truncated: header and leaf remain, everything else is gone
+	Leaf     [32]byte   // its leaf in the log's Merkle tree (RFC 6962)
+	Withheld []Withheld // personal values that are not shown; null stands in their place
+	Pruned   bool       // truncated: header and leaf remain, everything else is gone
 }
 
 // String says what the event is, not what it holds.
