@@ -21,6 +21,7 @@ const (
 	hasRelations
 	hasMetadata
 	hasJSON
+	hasProtobuf
 	knownFlags = 1<<iota - 1
 )
 
@@ -84,7 +85,8 @@ func (d *Draft) bodyFlags() (flags uint16) {
 	set(d.Producer != Producer{}, hasProducer)
 	set(len(d.Relations) > 0, hasRelations)
 	set(len(d.Metadata) > 0, hasMetadata)
-	set(len(d.Data) > 0, hasJSON)
+	set(d.Format == JSON && len(d.Data) > 0, hasJSON)
+	set(d.Format == Protobuf, hasProtobuf)
 	return flags
 }
 
@@ -128,8 +130,11 @@ func DecodeBody(body []byte, d *Draft) error {
 	if flags&hasMetadata != 0 {
 		d.Metadata = r.metadata()
 	}
-	if flags&hasJSON != 0 {
+	if flags&(hasJSON|hasProtobuf) != 0 {
 		d.Data = json.RawMessage(r.take(len(r.rest)))
+	}
+	if flags&hasProtobuf != 0 {
+		d.Format = Protobuf
 	}
 	if !r.ok || len(r.rest) > 0 || d.bodyFlags() != flags {
 		return Errorf(ErrCorrupt, "decode body: its parts do not add up")

@@ -27,7 +27,16 @@ type envelopeJSON struct {
 	Producer    *Producer         `json:"producer,omitempty"`
 	Metadata    map[string]string `json:"metadata,omitempty"`
 	Data        json.RawMessage   `json:"data,omitempty"`
+	DataBase64  []byte            `json:"data_base64,omitempty"`
+	Withheld    []withheldJSON    `json:"withheld,omitempty"`
 	Pruned      bool              `json:"pruned,omitempty"`
+}
+
+type withheldJSON struct {
+	Path    string      `json:"path"`
+	Group   string      `json:"group"`
+	Reason  Withholding `json:"reason"`
+	Receipt string      `json:"receipt,omitempty"`
 }
 
 type relationJSON struct {
@@ -42,7 +51,15 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	out := envelopeJSON{
 		Position: e.Position, ID: e.ID, Type: e.Type, Stream: e.Stream.String(), Version: e.Version,
 		RecordedAt: &e.RecordedAt, Correlation: e.Correlation, Traceparent: e.Traceparent,
-		Metadata: e.Metadata, Data: e.Data, Pruned: e.Pruned,
+		Metadata: e.Metadata, Pruned: e.Pruned,
+	}
+	if e.Format == JSON {
+		out.Data = e.Data
+	} else {
+		out.DataBase64 = e.Data
+	}
+	for _, w := range e.Withheld {
+		out.Withheld = append(out.Withheld, withheldJSON(w))
 	}
 	if !e.OccurredAt.IsZero() {
 		out.OccurredAt = &e.OccurredAt
@@ -78,6 +95,9 @@ type draftJSON struct {
 	Producer    Producer          `json:"producer"`
 	Metadata    map[string]string `json:"metadata"`
 	Data        json.RawMessage   `json:"data"`
+	DataBase64  *[]byte           `json:"data_base64"`
+	Schema      *SchemaID         `json:"schema"`
+	Collection  string            `json:"collection"`
 }
 
 // ParseDraft reads a draft from one JSON object, strictly: unknown fields and duplicate names are refused.
@@ -93,7 +113,17 @@ func ParseDraft(text []byte) (Draft, error) {
 	}
 	d := Draft{
 		Type: in.Type, Correlation: in.Correlation, Traceparent: in.Traceparent,
-		Producer: in.Producer, Metadata: in.Metadata, Data: in.Data,
+		Producer: in.Producer, Metadata: in.Metadata, Data: in.Data, Collection: in.Collection,
+	}
+	if in.Schema != nil {
+		d.Schema = *in.Schema
+	}
+	if in.DataBase64 != nil {
+		if in.Data != nil {
+			return Draft{}, Invalid("two_formats", "parse event: it has both data and data_base64")
+		}
+		d.Data, d.Format = *in.DataBase64, Protobuf
+		return d, d.ValidateEnvelope() // its schema may be the store's present one
 	}
 	for _, r := range in.Relations {
 		d.Relations = append(d.Relations, Relation(r))
@@ -121,7 +151,8 @@ func draftError(err error) error {
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
 		name := strings.TrimPrefix(err.Error(), "json: unknown field ")
 		return Invalid("unknown_field", "parse event: unknown field %s", name).
-			Hint("known are id, type, occurred_at, relations, correlation, causation, traceparent, producer, metadata, data")
+			Hint("known are id, type, schema, occurred_at, relations, correlation, causation, traceparent, producer, metadata, " +
+				"collection, data, data_base64")
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return Invalid("invalid_json", "parse event: the JSON object is empty or cut off")
 	}
@@ -130,3 +161,16 @@ func draftError(err error) error {
 
 // MarshalText is lower-case hex.
 func (s SchemaID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
+
+// UnmarshalText reads 64 characters of hex.
+func (s *SchemaID) UnmarshalText(b []byte) error {
+	var id SchemaID
+	if n, err := hex.Decode(id[:], b); err != nil || n != len(id) || len(b) != 2*len(id) {
+		return Invalid("malformed_schema", "parse schema: want a SHA-256 fingerprint of 64 hex digits")
+	}
+	*s = id
+	return nil
+}
+
+// String is lower-case hex.
+func (s SchemaID) String() string { return hex.EncodeToString(s[:]) }

@@ -25,7 +25,24 @@ func (d *Draft) Validate() error {
 	if err := d.ValidateEnvelope(); err != nil {
 		return err
 	}
+	if d.Format != JSON {
+		return d.validateFormat()
+	}
 	return ValidateData(d.Data)
+}
+
+// validateFormat checks data that is not JSON; whether it is a message of its type, its schema says.
+func (d *Draft) validateFormat() error {
+	switch {
+	case d.Format != Protobuf:
+		return Invalid("unknown_format", "check data of %q: format %d is not known", d.Type, d.Format)
+	case d.Schema == SchemaID{}:
+		return Invalid("no_schema", "check data of %q: protobuf data needs a schema that names its message", d.Type).
+			Hint("push one: lethe schema push")
+	case len(d.Data) > MaxDataBytes:
+		return Invalid("oversized", "check data of %q: %d bytes are more than %d", d.Type, len(d.Data), MaxDataBytes)
+	}
+	return nil
 }
 
 // ValidateEnvelope is Validate without Data, for who goes through Data anyway.

@@ -247,7 +247,7 @@ func TestCanonical(t *testing.T) {
 		"order of paths":   {ledger.ErrMalformed, func(s []ledger.Slot) { s[2], s[3] = s[3], s[2] }},
 		"order of kinds":   {ledger.ErrMalformed, func(s []ledger.Slot) { s[0], s[1] = s[1], s[0] }},
 		"repeated":         {ledger.ErrMalformed, func(s []ledger.Slot) { s[1] = s[0] }},
-		"unknown kind":     {ledger.ErrUnknownFormat, func(s []ledger.Slot) { s[len(s)-1].Kind = 11 }},
+		"unknown kind":     {ledger.ErrUnknownFormat, func(s []ledger.Slot) { s[len(s)-1].Kind = 12 }},
 		"kind zero":        {ledger.ErrUnknownFormat, func(s []ledger.Slot) { s[0].Kind = 0 }},
 		"unknown state":    {ledger.ErrUnknownFormat, func(s []ledger.Slot) { s[0].State = 3 }},
 		"bytes under null": {ledger.ErrMalformed, func(s []ledger.Slot) { s[0].State = ledger.Null }},

@@ -148,3 +148,17 @@ func (s *Scratch) slotHash(slot *Slot) Hash {
 	s.buf = s.digest.Sum(s.buf[:0])
 	return Hash(s.buf)
 }
+
+// Root is the function Root with memory that is used again: what a box commitment is made with.
+func (s *Scratch) Root(seed Hash, slots []Slot) Hash {
+	if len(slots) == 0 {
+		return root(nil)
+	}
+	s.key(&seed)
+	nodes := s.nodes[:0]
+	for i := range slots {
+		nodes = append(nodes, s.slotHash(&slots[i]))
+	}
+	s.nodes = nodes
+	return fold(nodes)
+}

@@ -23,6 +23,7 @@ const (
 	KindCausation   SlotKind = 8  // id of the causing event
 	KindTraceparent SlotKind = 9  // W3C trace context
 	KindProducer    SlotKind = 10 // producing component
+	KindData        SlotKind = 11 // open data that is not JSON, whole
 )
 
 // SlotState says whether a slot has a value. The numbers are on disk for ever.
@@ -117,7 +118,7 @@ func Canonical(slots []Slot) error {
 	for i := range slots {
 		s := &slots[i]
 		switch {
-		case s.Kind < KindVersion || s.Kind > KindProducer:
+		case s.Kind < KindVersion || s.Kind > KindData:
 			return fmt.Errorf("check slot %d: kind %d: %w", i, s.Kind, ErrUnknownFormat)
 		case s.State > Value:
 			return fmt.Errorf("check slot %d: state %d: %w", i, s.State, ErrUnknownFormat)

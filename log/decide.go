@@ -127,6 +127,10 @@ func (d *decision) request(r *prepared, hit event.Position) {
 	for i := range r.entries {
 		d.place(r, &r.entries[i])
 	}
+	for _, f := range r.fences {
+		f.Position = r.result.Last()
+		d.batch.Fences = append(d.batch.Fences, f)
+	}
 	if l := r.lifecycle; l != nil {
 		state := d.streams[l.stream]
 		l.apply(state)
@@ -138,11 +142,11 @@ func (d *decision) request(r *prepared, hit event.Position) {
 // another one, which is a conflict.
 func (d *decision) repeated(r *prepared) bool {
 	first := r.entries[0].event.ID
-	if other, ok := d.accepted[first]; ok && other.digest == r.digest {
+	if other, ok := d.accepted[first]; ok && r.same(other.digest) {
 		r.result = Result{Events: other.result.Events, Repeated: true}
 		return true
 	}
-	if x, ok := d.ids[first]; ok && x.Request == r.digest {
+	if x, ok := d.ids[first]; ok && r.same(x.Request) {
 		r.result = Result{Repeated: !r.tried}
 		for i := range r.entries {
 			id := r.entries[i].event.ID
@@ -168,6 +172,9 @@ func (d *decision) repeated(r *prepared) bool {
 func (d *decision) check(r *prepared, hit event.Position) error {
 	if err := d.head.Life.Check("append to " + r.writes[0].Stream.String()); err != nil {
 		return err
+	}
+	if r.sealing != nil && (r.sealing.Fence != d.head.Fence || len(d.batch.Fences) > 0) {
+		return ErrFenced
 	}
 	for i := range r.writes {
 		w := &r.writes[i]
@@ -208,13 +215,13 @@ func (d *decision) place(r *prepared, e *entry) {
 	leaf := ledger.Leaf{
 		Store: d.head.Store, Incarnation: uint64(d.head.Incarnation), Position: uint64(e.event.Position),
 		ID: e.event.ID, Type: e.event.Type, Schema: ledger.Hash(e.event.Schema), RecordedAt: d.recorded,
-		Open: e.commitment.Seal(uint64(e.event.Version)),
+		Open: e.commitment.Seal(uint64(e.event.Version)), Boxes: e.sealed.Commitments,
 	}
 	e.event.Leaf = d.tree.append(&leaf)
 	d.batch.Records = append(d.batch.Records, storage.Record{
 		Position: e.event.Position, ID: e.event.ID, Stream: e.event.Stream, Version: e.event.Version,
 		Type: e.event.Type, Recorded: d.recorded, Leaf: e.event.Leaf, Request: r.digest,
-		Body: e.body, Commitments: e.seed[:], Terms: e.terms,
+		Body: e.body, Commitments: e.seed[:], Boxes: e.sealed.Boxes, Terms: e.terms,
 	})
 	if e.event.Stream.Kind == event.SystemKind {
 		d.batch.System = e.event.Position

@@ -92,6 +92,22 @@ func (l *Log) Append(ctx context.Context, req *Request) (Result, error) {
 	return l.submit(ctx, p)
 }
 
+// AppendSystem is Append for Lethe's own streams and types. With fences, whatever was sealed before it and comes to the
+// head after it is refused with ErrFenced, and openings that began before it are decided again.
+func (l *Log) AppendSystem(ctx context.Context, req *Request, fences []storage.Fence) (Result, error) {
+	p, err := l.preparer.prepare(req, true)
+	if err != nil {
+		return Result{}, err
+	}
+	p.fences = fences
+	return l.submit(ctx, p)
+}
+
+// Fences are those with a number above after, by number.
+func (l *Log) Fences(ctx context.Context, after uint64) ([]storage.Fence, error) {
+	return l.store.Fences(ctx, after, fullPage)
+}
+
 func (l *Log) submit(ctx context.Context, p *prepared) (Result, error) {
 	if err := l.sequencer.submit(ctx, p); err != nil {
 		return Result{}, err

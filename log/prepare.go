@@ -30,6 +30,9 @@ type prepared struct {
 	entries   []entry // the events of all writes, in order
 	condition *event.Condition
 	digest    [32]byte
+	open      [16]byte // digest of what is not personal, where something is
+	sealing   *Sealing
+	fences    []storage.Fence // what a system request ends, with whatever was sealed before it
 	bytes     int
 	minted    bool       // every id was minted here, so none can be in the log yet
 	lifecycle *lifecycle // what a system request does to a stream; nil: nothing
@@ -53,6 +56,7 @@ type entry struct {
 	terms      []storage.Term
 	seed       ledger.Hash
 	commitment ledger.Prepared
+	sealed     Sealed
 }
 
 // preparer holds what prepare needs of a store.
@@ -86,7 +90,8 @@ func newPreparer(id storage.Identity, clock event.Clock, rand io.Reader) *prepar
 
 // prepare checks and encodes a request. system requests may write Lethe's own streams and types.
 func (p *preparer) prepare(req *Request, system bool) (*prepared, error) {
-	out := &prepared{writes: req.Writes, condition: req.Condition, done: make(chan struct{}), minted: true}
+	out := &prepared{writes: req.Writes, condition: req.Condition, sealing: req.Sealing,
+		done: make(chan struct{}), minted: true}
 	if err := out.collect(req, system); err != nil {
 		return nil, err
 	}
@@ -102,7 +107,7 @@ func (p *preparer) prepare(req *Request, system bool) (*prepared, error) {
 		return nil, err
 	}
 	for i := range out.entries {
-		out.bytes += len(out.entries[i].body)
+		out.bytes += len(out.entries[i].body) + len(out.entries[i].sealed.Boxes)
 	}
 	if out.bytes > MaxRequestBytes {
 		return nil, event.Invalid("oversized", "append: %d bytes are more than %d in one append", out.bytes, MaxRequestBytes)
@@ -146,6 +151,11 @@ func (out *prepared) collect(req *Request, system bool) error {
 			out.entries = append(out.entries, entry{event: event.Event{Stream: w.Stream, Draft: w.Events[j]}})
 		}
 	}
+	if s := out.sealing; s != nil && s.Events != nil {
+		for i := range out.entries {
+			out.entries[i].sealed = s.Events[i]
+		}
+	}
 	return nil
 }
 
@@ -185,7 +195,7 @@ func (p *preparer) identify(out *prepared) error {
 		e := &out.entries[i]
 		copy(e.seed[:], seeds[i*32:])
 		if !e.event.ID.IsZero() {
-			out.minted = false
+			out.minted = out.minted && out.sealing != nil && out.sealing.Minted
 		} else {
 			id, err := p.ids.Next()
 			if err != nil {
@@ -243,6 +253,11 @@ func (p *preparer) encode(e *entry, s *scratch) error {
 	if err := d.ValidateEnvelope(); err != nil {
 		return err
 	}
+	if d.Format != event.JSON {
+		if err := d.Validate(); err != nil {
+			return err
+		}
+	}
 	d.Canonical()
 	slots, err := s.openSlots(e.event.Stream, d)
 	if err != nil {
@@ -297,6 +312,37 @@ func (p *preparer) sign(out *prepared) {
 		buf = buf[:0]
 	}
 	h.Sum(out.digest[:0])
+	if s := out.sealing; s != nil && len(s.Digests) > 0 {
+		out.open = [16]byte(out.digest[:])
+		out.digest = s.Digests[0].join(out.open)
+	}
+}
+
+// join is the digest of a request that holds personal values: 128 bits of the open part's, the epoch whose key the rest
+// was made with, and 96 bits of that.
+func (d *Digest) join(open [16]byte) (sum [32]byte) {
+	copy(sum[:], open[:])
+	binary.BigEndian.PutUint32(sum[16:], d.Epoch)
+	copy(sum[20:], d.Sum[:])
+	return sum
+}
+
+// same tells whether a stored digest is that of this request. Personal values are compared while the epoch's key lives
+// under which they were digested; afterwards nobody can, and what is open decides.
+func (r *prepared) same(stored [32]byte) bool {
+	if stored == r.digest {
+		return true
+	}
+	if r.sealing == nil || len(r.sealing.Digests) == 0 || [16]byte(stored[:]) != r.open {
+		return false
+	}
+	epoch := binary.BigEndian.Uint32(stored[16:])
+	for i := range r.sealing.Digests {
+		if d := &r.sealing.Digests[i]; d.Epoch == epoch {
+			return d.join(r.open) == stored
+		}
+	}
+	return true
 }
 
 func appendPart(b []byte, s string) []byte {

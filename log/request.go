@@ -2,6 +2,7 @@ package log
 
 import (
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/ledger"
 )
 
 // Write is events for one stream.
@@ -15,7 +16,33 @@ type Write struct {
 type Request struct {
 	Writes    []Write
 	Condition *event.Condition // nil: none
+	Sealing   *Sealing         // what package privacy made of its personal values; nil: it was not asked
 }
+
+// Sealing is a request's personal values, sealed, and as of what they were.
+type Sealing struct {
+	Fence   uint64   // the head's counter under which all of it was prepared; at another one it is ErrFenced
+	Events  []Sealed // of the events of all writes, in order; nil: none has boxes
+	Digests []Digest // of the personal values, under each epoch's key, the present one first; nil: there are none
+	Minted  bool     // every event id was minted for this request, so none can be in the log yet
+}
+
+// Sealed is the boxes of one event.
+type Sealed struct {
+	Boxes       []byte                 // as package sealed encodes them; nil: none
+	Commitments []ledger.BoxCommitment // theirs, in the order of the leaf
+}
+
+// Digest is a digest of personal values that can only be made while the key of an epoch lives.
+type Digest struct {
+	Epoch uint32
+	Sum   [12]byte
+}
+
+// ErrFenced is the error of a request that was sealed before a fence and came to the head after it: nothing of it
+// happened. Seal it again.
+var ErrFenced error = &event.Error{Sentinel: event.ErrConflict, Code: "fenced",
+	Message: "append: what may be held of persons changed meanwhile", Next: "append it again"}
 
 // Placed is where one event of a request came to lie.
 type Placed struct {

@@ -23,6 +23,11 @@ func (s *scratch) openSlots(stream event.StreamID, d *event.Draft) ([]ledger.Slo
 	for _, k := range d.MetadataKeys() {
 		s.add(ledger.KindMetadata, k, d.Metadata[k])
 	}
+	if d.Format != event.JSON {
+		s.addRest(d)
+		s.slots = append(s.slots, ledger.Slot{Kind: ledger.KindData, State: ledger.Value, Value: d.Data})
+		return s.slots, nil
+	}
 	first = len(s.slots)
 	err := event.Properties(d.Data, func(name string, value []byte) {
 		slot := ledger.Slot{Kind: ledger.KindProperty, Path: name, State: ledger.Value, Value: value}

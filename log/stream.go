@@ -88,7 +88,7 @@ const pruneBatch = 512
 
 // prune rewrites the events below version before, then marks the stream's truncation as finished.
 func (l *Log) prune(ctx context.Context, s event.StreamID, before event.Version) error {
-	for from := uint64(1); ; {
+	for from, stale := uint64(1), 0; ; {
 		head, err := l.store.Head(ctx)
 		if err != nil {
 			return fmt.Errorf("truncate %s: %w", s, err)
@@ -103,7 +103,12 @@ func (l *Log) prune(ctx context.Context, s event.StreamID, before event.Version)
 				edits = append(edits, storage.Edit{Position: r.Position, ID: r.ID, Leaf: r.Leaf})
 			}
 		}
-		if err := l.store.Rewrite(ctx, head.Fence, edits); err != nil {
+		err = l.store.Rewrite(ctx, head.Fence, edits)
+		if errors.Is(err, event.ErrConflict) && stale < 10 { // a fence came between: look again
+			stale++
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("truncate %s: %w", s, err)
 		}
 		if page.Done {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/ledger"
+	"github.com/lethe-es/lethe/sealed"
 	"github.com/lethe-es/lethe/storage"
 )
 
@@ -140,8 +141,12 @@ func (v *Verifier) leaf(r *storage.Record) (leaf ledger.Hash, cause string) {
 	if err != nil {
 		return leaf, "its body cannot be read: " + event.Code(err)
 	}
-	if len(r.Commitments) != len(leaf) || r.Boxes != nil {
+	if len(r.Commitments) != len(leaf) {
 		return leaf, "its commitments are not of a known format"
+	}
+	boxes, err := sealed.Parse(r.Boxes)
+	if err != nil {
+		return leaf, "its boxes cannot be read: " + event.Code(err)
 	}
 	slots, err := v.scratch.openSlots(e.Stream, &e.Draft)
 	if err != nil {
@@ -151,10 +156,20 @@ func (v *Verifier) leaf(r *storage.Record) (leaf ledger.Hash, cause string) {
 	l := ledger.Leaf{
 		Store: v.head.Store, Incarnation: v.incarnation(r.Position), Position: uint64(r.Position),
 		ID: r.ID, Type: r.Type, Schema: ledger.Hash(e.Schema), RecordedAt: r.Recorded,
-		Open: open.Seal(uint64(r.Version)),
+		Open: open.Seal(uint64(r.Version)), Boxes: commitments(boxes),
 	}
 	v.buf = l.AppendTo(v.buf[:0])
 	return ledger.LeafHash(v.buf), ""
+}
+
+// commitments are what a leaf holds of boxes.
+func commitments(boxes []sealed.Box) []ledger.BoxCommitment {
+	list := make([]ledger.BoxCommitment, len(boxes))
+	for i := range boxes {
+		b := &boxes[i]
+		list[i] = ledger.BoxCommitment{Group: b.Group, Bucket: b.Bucket, Commitment: b.Commitment}
+	}
+	return list
 }
 
 // incarnation is the life of the store in which position p was appended.
