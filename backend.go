@@ -23,8 +23,8 @@ type Journal interface {
 	Append(ctx context.Context, req log.Request) (log.Result, error)
 	AppendEach(ctx context.Context, requests []log.Request) []log.Outcome
 	Page(ctx context.Context, q PageQuery) (Page, error)
-	Event(ctx context.Context, id event.ID) (event.Event, error)
-	Batches(ctx context.Context, f event.Filter, after event.Cursor) iter.Seq2[Batch, error]
+	Event(ctx context.Context, id event.ID, o event.Opening) (event.Event, error)
+	Batches(ctx context.Context, q BatchQuery) iter.Seq2[Batch, error]
 	Head(ctx context.Context) (storage.Head, error)
 }
 
@@ -50,7 +50,15 @@ type Care interface {
 // PageQuery asks for one page of events. With Stream set, From and To are versions, else positions.
 type PageQuery struct {
 	storage.Query
-	Pruned bool // also give truncated events, of which only the header is left
+	Pruned  bool // also give truncated events, of which only the header is left
+	Opening event.Opening
+}
+
+// BatchQuery asks for what matches after a cursor, and what follows.
+type BatchQuery struct {
+	Filter  event.Filter
+	After   event.Cursor
+	Opening event.Opening
 }
 
 // Page is a bounded answer. It may hold fewer events than asked for, none even, and not be Done.

@@ -26,21 +26,28 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/log"
+	"github.com/lethe-es/lethe/privacy"
+	"github.com/lethe-es/lethe/schema"
 	"github.com/lethe-es/lethe/storage"
 )
 
 // Options of a store; nil means the defaults.
 type Options struct {
-	Clock   event.Clock // nil: the machine's
-	Rand    io.Reader   // nil: crypto/rand
-	Batch   int         // most events in one commit; 0: 4096
-	Persons []string    // kinds whose ids name persons; needs a key service
+	Clock event.Clock // nil: the machine's
+	Rand  io.Reader   // nil: crypto/rand
+	Batch int         // most events in one commit; 0: 4096
+
+	// What a store needs that holds personal data.
+	Keystore  storage.Keystore  // keeps the wrapped keys and the record of uses
+	Notations []schema.Notation // in which its schemas are written: jsonschema.Notation, protoschema.Notation
+	Code      string            // name and version of this program, for the record of uses
 }
 
 // Store is an open event store: in this process, or a server's. Safe for concurrent use.
 type Store struct {
 	backend  Backend
 	identity storage.Identity
+	code     string
 }
 
 // Open opens the store that engine keeps, with the key service keys. kms.None refuses to hold personal data.
@@ -52,15 +59,30 @@ func Open(ctx context.Context, engine storage.Store, keys kms.KMS, o *Options) (
 		return nil, event.Invalid("no_kms", "open store: no key service is given").
 			Hint("pass kms.None for a store without personal data")
 	}
-	if len(o.Persons) > 0 {
-		return nil, event.Errorf(event.ErrUnsupported,
-			"open store: kind %s is declared personal, which this version cannot seal yet", o.Persons[0])
+	if keys == kms.None != (o.Keystore == nil) {
+		return nil, event.Invalid("no_keystore", "open store: a key service and a keystore come together").
+			Hint("give both in order to hold personal data, or kms.None and no keystore")
 	}
 	l, err := log.Open(ctx, engine, log.Options{Clock: o.Clock, Rand: o.Rand, Batch: o.Batch})
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return New(&local{engine: engine, log: l}, l.Identity()), nil
+	b := &local{engine: engine, log: l, keystore: o.Keystore}
+	if err := b.openPrivacy(ctx, keys, o); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := New(b, l.Identity())
+	s.code = o.Code
+	return s, nil
+}
+
+// Privacy is the room of a store in this process in which personal data is declared, sealed and opened; nil where the
+// store is a server's.
+func (s *Store) Privacy() *privacy.Privacy {
+	if b, ok := s.backend.(*local); ok {
+		return b.privacy
+	}
+	return nil
 }
 
 // New is a store over a backend that is open, with the identity of its log. It is for backends such as package client.

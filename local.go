@@ -2,54 +2,121 @@ package lethe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/keyring"
+	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/log"
+	"github.com/lethe-es/lethe/privacy"
 	"github.com/lethe-es/lethe/storage"
 )
 
 // local is the backend in this process.
 type local struct {
-	engine storage.Store
-	log    *log.Log
+	engine   storage.Store
+	log      *log.Log
+	privacy  *privacy.Privacy
+	keeper   *keyring.Keeper // nil: the store holds no personal data
+	keystore storage.Keystore
 }
 
+// openPrivacy opens the room between words and storage.
+func (l *local) openPrivacy(ctx context.Context, keys kms.KMS, o *Options) (err error) {
+	var uses storage.Uses
+	if o.Keystore != nil {
+		uses = o.Keystore
+		ring := keyring.Options{Store: l.log.Identity().Store, Clock: l.log.Clock(), Rand: o.Rand}
+		if l.keeper, err = keyring.Open(ctx, o.Keystore, keys, ring); err != nil {
+			return err
+		}
+	}
+	l.privacy, err = privacy.New(ctx, l.log, l.keeper, uses,
+		privacy.Options{Clock: o.Clock, Rand: o.Rand, Notations: o.Notations})
+	return err
+}
+
+// sealTries bounds how often an append is sealed again because what may be held of persons changed meanwhile.
+const sealTries = 20
+
 func (l *local) Append(ctx context.Context, req log.Request) (log.Result, error) {
-	return l.log.Append(ctx, &req)
+	for try := 0; ; try++ {
+		out, errs := l.privacy.Seal(ctx, []log.Request{req})
+		if errs[0] != nil {
+			return log.Result{}, errs[0]
+		}
+		result, err := l.log.Append(ctx, &out[0])
+		if !errors.Is(err, log.ErrFenced) || try == sealTries {
+			return result, err
+		}
+	}
 }
 
 func (l *local) AppendEach(ctx context.Context, requests []log.Request) []log.Outcome {
-	return l.log.AppendEach(ctx, requests)
+	outcomes := make([]log.Outcome, len(requests))
+	todo := make([]int, len(requests))
+	for i := range todo {
+		todo[i] = i
+	}
+	for try := 0; len(todo) > 0; try++ {
+		todo = l.appendSome(ctx, requests, todo, outcomes)
+		if try == sealTries {
+			break
+		}
+	}
+	return outcomes
+}
+
+// appendSome appends the requests in todo, and returns those that are to be sealed again: the first that was fenced,
+// and all that follow it, so that the order stays.
+func (l *local) appendSome(ctx context.Context, requests []log.Request, todo []int, outcomes []log.Outcome) []int {
+	some := make([]log.Request, len(todo))
+	for n, i := range todo {
+		some[n] = requests[i]
+	}
+	out, errs := l.privacy.Seal(ctx, some)
+	ready, index := out[:0], todo[:0:0]
+	for n, i := range todo {
+		if errs[n] != nil {
+			outcomes[i] = log.Outcome{Err: errs[n]}
+			continue
+		}
+		ready, index = append(ready, out[n]), append(index, i)
+	}
+	var again []int
+	for n, outcome := range l.log.AppendEach(ctx, ready) {
+		outcomes[index[n]] = outcome
+		if errors.Is(outcome.Err, log.ErrFenced) {
+			again = append(again, index[n])
+		}
+	}
+	return again
 }
 
 func (l *local) Page(ctx context.Context, q PageQuery) (Page, error) {
-	found, err := l.log.Page(ctx, q.Query)
+	query, err := l.privacy.Query(ctx, q.Query)
 	if err != nil {
 		return Page{}, err
 	}
-	return decode(&found, q.Pruned)
-}
-
-func decode(found *storage.Page, pruned bool) (Page, error) {
-	page := Page{Scanned: found.Scanned, Done: found.Done, Head: found.Head}
-	page.Events = make([]event.Event, 0, len(found.Records))
-	for i := range found.Records {
-		if found.Records[i].Body == nil && !pruned {
-			continue
-		}
-		e, err := found.Records[i].Event()
-		if err != nil {
-			return Page{}, err
-		}
-		page.Events = append(page.Events, e)
+	found, err := l.log.Page(ctx, query)
+	if err != nil {
+		return Page{}, err
 	}
-	return page, nil
+	if !q.Pruned {
+		found.Records = slices.DeleteFunc(found.Records, func(r storage.Record) bool { return r.Body == nil })
+	}
+	events, err := l.privacy.Open(ctx, q.Opening, found.Records)
+	if err != nil {
+		return Page{}, err
+	}
+	return Page{Events: events, Scanned: found.Scanned, Done: found.Done, Head: found.Head}, nil
 }
 
-func (l *local) Event(ctx context.Context, id event.ID) (event.Event, error) {
+func (l *local) Event(ctx context.Context, id event.ID, o event.Opening) (event.Event, error) {
 	page, err := l.log.Page(ctx, storage.Query{ID: id, Limit: 1})
 	if err != nil {
 		return event.Event{}, fmt.Errorf("find event %s: %w", id, err)
@@ -57,16 +124,20 @@ func (l *local) Event(ctx context.Context, id event.ID) (event.Event, error) {
 	if len(page.Records) == 0 {
 		return event.Event{}, event.Errorf(event.ErrNotFound, "find event %s: no such event", id)
 	}
-	return page.Records[0].Event()
+	events, err := l.privacy.Open(ctx, o, page.Records)
+	if err != nil {
+		return event.Event{}, err
+	}
+	return events[0], nil
 }
 
 // Batches walks the log up to its head, waits for more, and goes on.
-func (l *local) Batches(ctx context.Context, f event.Filter, after event.Cursor) iter.Seq2[Batch, error] {
+func (l *local) Batches(ctx context.Context, q BatchQuery) iter.Seq2[Batch, error] {
 	return func(yield func(Batch, error) bool) {
-		position, err := l.log.Resume(ctx, after)
+		position, err := l.log.Resume(ctx, q.After)
 		for err == nil {
 			var ok bool
-			if position, ok, err = l.catchUp(ctx, f, position, yield); !ok {
+			if position, ok, err = l.catchUp(ctx, &q, position, yield); !ok {
 				return
 			}
 			if err == nil {
@@ -78,10 +149,10 @@ func (l *local) Batches(ctx context.Context, f event.Filter, after event.Cursor)
 }
 
 // catchUp gives everything up to the head, as of which it returns; ok is false when the caller has left.
-func (l *local) catchUp(ctx context.Context, f event.Filter, position event.Position,
+func (l *local) catchUp(ctx context.Context, sub *BatchQuery, position event.Position,
 	yield func(Batch, error) bool,
 ) (event.Position, bool, error) {
-	q := PageQuery{Query: storage.Query{Filter: f, From: uint64(position) + 1}}
+	q := PageQuery{Query: storage.Query{Filter: sub.Filter, From: uint64(position) + 1}, Opening: sub.Opening}
 	for page, err := range pages(ctx, l, q) {
 		if err != nil {
 			return position, true, err
@@ -137,4 +208,11 @@ func (l *local) Verify(ctx context.Context, progress func(done, head event.Posit
 	return log.Verify(ctx, l.engine, progress)
 }
 
-func (l *local) Close() error { return l.engine.Close() }
+func (l *local) Close() error {
+	err := l.engine.Close()
+	if l.keeper != nil {
+		l.keeper.Close()
+		err = errors.Join(err, l.keystore.Close())
+	}
+	return err
+}

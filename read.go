@@ -41,7 +41,7 @@ type Batch struct {
 // Read gives the events of a stream, in order of version. A stream without events is event.ErrNotFound.
 func (s *Session) Read(ctx context.Context, stream event.StreamID, r Range) iter.Seq2[event.Event, error] {
 	return func(yield func(event.Event, error) bool) {
-		if err := stream.Validate(); err != nil {
+		if err := stream.ValidateForm(); err != nil {
 			yield(event.Event{}, err)
 			return
 		}
@@ -93,6 +93,7 @@ func (s *Session) Query(ctx context.Context, q Query) iter.Seq2[event.Event, err
 }
 
 func (s *Session) events(ctx context.Context, q PageQuery, what string, yield func(event.Event, error) bool) {
+	q.Opening = s.opening()
 	for page, err := range pages(ctx, s.store.backend, q) {
 		if err != nil {
 			yield(event.Event{}, fmt.Errorf("%s: %w", what, err))
@@ -113,16 +114,17 @@ func (s *Session) Page(ctx context.Context, q PageQuery) (Page, error) {
 		return Page{}, err
 	}
 	if !q.Stream.IsZero() {
-		if err := q.Stream.Validate(); err != nil {
+		if err := q.Stream.ValidateForm(); err != nil {
 			return Page{}, err
 		}
 	}
+	q.Opening = s.opening()
 	return s.store.backend.Page(ctx, q)
 }
 
 // Event gives the event with an id; event.ErrNotFound when there is none.
 func (s *Session) Event(ctx context.Context, id event.ID) (event.Event, error) {
-	return s.store.backend.Event(ctx, id)
+	return s.store.backend.Event(ctx, id, s.opening())
 }
 
 // Subscribe gives every event that matches, once and in order: first those after the cursor, then live ones as they
@@ -152,6 +154,6 @@ func (s *Session) Batches(ctx context.Context, f event.Filter, after event.Curso
 			yield(Batch{}, fmt.Errorf("subscribe: %w", err))
 			return
 		}
-		s.store.backend.Batches(ctx, f, after)(yield)
+		s.store.backend.Batches(ctx, BatchQuery{f, after, s.opening()})(yield)
 	}
 }

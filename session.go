@@ -9,17 +9,37 @@ import (
 	"github.com/lethe-es/lethe/log"
 )
 
-// Session is a store in the hands of one actor.
+// Session is a store in the hands of one actor, for one purpose if For names one.
 type Session struct {
-	store *Store
-	actor event.Actor
-	cause *event.Event
+	store           *Store
+	actor           event.Actor
+	cause           *event.Event
+	purpose, reason string
+}
+
+// For is a session that reads personal data for a purpose and a reason: a code and a case or ticket id, such as
+// "ticket 7". Each batch it opens is recorded, durably, before it is given out. What the purpose, the rules of the
+// policy or the person does not allow is withheld: Event.Withheld says what and why. Without a purpose everything
+// personal is.
+func (s *Session) For(purpose, reason string) *Session {
+	copied := *s
+	copied.purpose, copied.reason = purpose, reason
+	return &copied
+}
+
+func (s *Session) opening() event.Opening {
+	if s.purpose == "" {
+		return event.Opening{}
+	}
+	return event.Opening{Actor: s.actor, Purpose: s.purpose, Reason: s.reason, Code: s.store.code}
 }
 
 // CausedBy is a session whose appends are consequences of e: they inherit its correlation and trace context and name
 // it as their cause, unless a draft says otherwise. An event without correlation begins one under its own id.
 func (s *Session) CausedBy(e event.Event) *Session {
-	return &Session{store: s.store, actor: s.actor, cause: &e}
+	copied := *s
+	copied.cause = &e
+	return &copied
 }
 
 // Append appends events to one stream, all or none.

@@ -61,6 +61,7 @@ type Event struct {
 	Draft
 	Leaf     [32]byte   // its leaf in the log's Merkle tree (RFC 6962)
 	Withheld []Withheld // personal values that are not shown; null stands in their place
+	Names    []Name     // references behind its aliases, where the reader may see them
 	Pruned   bool       // truncated: header and leaf remain, everything else is gone
 }
 

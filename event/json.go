@@ -29,6 +29,7 @@ type envelopeJSON struct {
 	Data        json.RawMessage   `json:"data,omitempty"`
 	DataBase64  []byte            `json:"data_base64,omitempty"`
 	Withheld    []withheldJSON    `json:"withheld,omitempty"`
+	Names       map[string]string `json:"names,omitempty"` // KRID → kind/reference
 	Pruned      bool              `json:"pruned,omitempty"`
 }
 
@@ -57,6 +58,12 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		out.Data = e.Data
 	} else {
 		out.DataBase64 = e.Data
+	}
+	for _, n := range e.Names {
+		if out.Names == nil {
+			out.Names = make(map[string]string, len(e.Names))
+		}
+		out.Names[n.KRID.String()] = n.Kind + "/" + n.Ref
 	}
 	for _, w := range e.Withheld {
 		out.Withheld = append(out.Withheld, withheldJSON(w))

@@ -106,12 +106,12 @@ func (m *Match) validate() error {
 		}
 	}
 	if !m.Stream.IsZero() {
-		if err := m.Stream.Validate(); err != nil {
+		if err := m.Stream.ValidateForm(); err != nil {
 			return err
 		}
 	}
 	for _, r := range m.Relations {
-		if err := r.validateEntity(); err != nil {
+		if err := (StreamID{Kind: r.Kind, ID: r.ID}).ValidateForm(); err != nil {
 			return err
 		}
 	}
@@ -121,4 +121,9 @@ func (m *Match) validate() error {
 		}
 	}
 	return nil
+}
+
+// NamesEntities reports whether the filter names a stream or an entity.
+func (f Filter) NamesEntities() bool {
+	return slices.ContainsFunc(f, func(m Match) bool { return !m.Stream.IsZero() || len(m.Relations) > 0 })
 }

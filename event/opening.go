@@ -23,6 +23,19 @@ const (
 	WithheldSuperseded Withholding = "superseded" // an old copy: the value was sealed anew under a later generation
 )
 
+// Name is a reference to a person, and the alias that stands for it in the log.
+type Name struct {
+	KRID KRID
+	Kind string
+	Ref  string
+}
+
+// String says of whom it is, not who that is.
+func (n Name) String() string { return n.Kind + "/" + n.KRID.String() }
+
+// GoString is String.
+func (n Name) GoString() string { return n.String() }
+
 // Withheld is a personal value that an event does not show: null stands in its place.
 type Withheld struct {
 	Path    string // JSON pointer into the data, or metadata/KEY

@@ -38,6 +38,25 @@ func ParseStream(text string) (StreamID, error) {
 	return s, s.Validate()
 }
 
+// ParseEntity is ParseStream for a message that is not shown to others, such as the body of a call: the id may be a
+// direct identifier of a person (an e-mail address), which becomes an alias before anything is stored.
+func ParseEntity(text string) (StreamID, error) {
+	kind, id, ok := strings.Cut(text, "/")
+	if !ok {
+		return StreamID{}, Invalid("malformed_stream", "parse stream: want kind/id, such as application/173688")
+	}
+	s := StreamID{Kind: kind, ID: id}
+	return s, s.ValidateForm()
+}
+
+// ValidateForm is Validate, but for direct identifiers.
+func (s StreamID) ValidateForm() error {
+	if err := validateName("stream kind", s.Kind); err != nil {
+		return err
+	}
+	return validateForm("stream id", s.Kind, s.ID)
+}
+
 // Validate checks kind and id.
 func (s StreamID) Validate() error {
 	if err := validateName("stream kind", s.Kind); err != nil {
@@ -48,6 +67,9 @@ func (s StreamID) Validate() error {
 
 // Relation is a typed link of an event to an entity: who issued it, whom it affects, whose data it holds.
 type Relation struct{ Role, Kind, ID string }
+
+// RoleSubject is the role of a person whose data an event holds; it is added for who is not related to it otherwise.
+const RoleSubject = "subject"
 
 // RoleIssuer is the role of who caused an event; sessions add it for their actor.
 const RoleIssuer = "issuer"
@@ -167,13 +189,21 @@ func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // validateRef checks the id of an entity: opaque, printable, and not a direct identifier.
 func validateRef(what, kind, id string) error {
-	if id == "" || len(id) > MaxIDBytes || !isPrintable(id, false) {
-		return Invalid("malformed_reference",
-			"check %s of kind %s: want 1 to %d bytes of printable UTF-8 without spaces", what, kind, MaxIDBytes)
+	if err := validateForm(what, kind, id); err != nil {
+		return err
 	}
 	if looksLikeEmail(id) {
 		return Invalid("personal_reference", "check %s of kind %s: it looks like an e-mail address", what, kind).
-			Hint("use an opaque id: ids stay readable in the log for ever")
+			Hint("use an opaque id, or declare the kind a person: ids stay readable in the log for ever")
+	}
+	return nil
+}
+
+// validateForm is validateRef for a reference that may still become an alias.
+func validateForm(what, kind, id string) error {
+	if id == "" || len(id) > MaxIDBytes || !isPrintable(id, false) {
+		return Invalid("malformed_reference",
+			"check %s of kind %s: want 1 to %d bytes of printable UTF-8 without spaces", what, kind, MaxIDBytes)
 	}
 	return nil
 }

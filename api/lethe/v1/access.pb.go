@@ -35,6 +35,8 @@ const (
 	Permission_PERMISSION_ADMIN Permission = 3
 	// What any valid token allows. No token is made with it.
 	Permission_PERMISSION_ANY Permission = 4
+	// Open personal data for a purpose, in the name of the actor a call gives; and look up persons.
+	Permission_PERMISSION_OPEN Permission = 5
 )
 
 // Enum value maps for Permission.
@@ -45,6 +47,7 @@ var (
 		2: "PERMISSION_APPEND",
 		3: "PERMISSION_ADMIN",
 		4: "PERMISSION_ANY",
+		5: "PERMISSION_OPEN",
 	}
 	Permission_value = map[string]int32{
 		"PERMISSION_UNSPECIFIED": 0,
@@ -52,6 +55,7 @@ var (
 		"PERMISSION_APPEND":      2,
 		"PERMISSION_ADMIN":       3,
 		"PERMISSION_ANY":         4,
+		"PERMISSION_OPEN":        5,
 	}
 )
 
@@ -105,14 +109,15 @@ var File_lethe_v1_access_proto protoreflect.FileDescriptor
 
 const file_lethe_v1_access_proto_rawDesc = "" +
 	"\n" +
-	"\x15lethe/v1/access.proto\x12\blethe.v1\x1a google/protobuf/descriptor.proto*~\n" +
+	"\x15lethe/v1/access.proto\x12\blethe.v1\x1a google/protobuf/descriptor.proto*\x93\x01\n" +
 	"\n" +
 	"Permission\x12\x1a\n" +
 	"\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPERMISSION_READ\x10\x01\x12\x15\n" +
 	"\x11PERMISSION_APPEND\x10\x02\x12\x14\n" +
 	"\x10PERMISSION_ADMIN\x10\x03\x12\x12\n" +
-	"\x0ePERMISSION_ANY\x10\x04:L\n" +
+	"\x0ePERMISSION_ANY\x10\x04\x12\x13\n" +
+	"\x0fPERMISSION_OPEN\x10\x05:L\n" +
 	"\x05needs\x12\x1e.google.protobuf.MethodOptions\x18\x9d\x87\x03 \x01(\x0e2\x14.lethe.v1.PermissionR\x05needsB0Z.github.com/lethe-es/lethe/api/lethe/v1;lethev1b\x06proto3"
 
 var (

@@ -167,7 +167,11 @@ type Draft struct {
 	Producer    *Producer         `protobuf:"bytes,9,opt,name=producer,proto3" json:"producer,omitempty"`
 	Metadata    map[string]string `protobuf:"bytes,10,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// One JSON object as text, kept byte for byte, at most 1 MiB. In JSON requests it may also stand as the object itself.
-	Data          string `protobuf:"bytes,11,opt,name=data,proto3" json:"data,omitempty"`
+	Data string `protobuf:"bytes,11,opt,name=data,proto3" json:"data,omitempty"`
+	// Data that is not JSON: a protobuf message of the type its schema names. Instead of data.
+	DataBytes []byte `protobuf:"bytes,12,opt,name=data_bytes,json=dataBytes,proto3,oneof" json:"data_bytes,omitempty"`
+	// Context in which its personal data was collected, as the policy registers it; empty: none is named.
+	Collection    string `protobuf:"bytes,13,opt,name=collection,proto3" json:"collection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,6 +283,228 @@ func (x *Draft) GetData() string {
 	return ""
 }
 
+func (x *Draft) GetDataBytes() []byte {
+	if x != nil {
+		return x.DataBytes
+	}
+	return nil
+}
+
+func (x *Draft) GetCollection() string {
+	if x != nil {
+		return x.Collection
+	}
+	return ""
+}
+
+// A personal value that an event does not show; null stands in its place.
+type Withheld struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// JSON pointer into the data (protobuf: path of field numbers), or metadata/KEY.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Data group.
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// sealed: no purpose was given; denied; restricted; erased; superseded.
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Names the receipt of an erasure.
+	Receipt       string `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Withheld) Reset() {
+	*x = Withheld{}
+	mi := &file_lethe_v1_event_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Withheld) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Withheld) ProtoMessage() {}
+
+func (x *Withheld) ProtoReflect() protoreflect.Message {
+	mi := &file_lethe_v1_event_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Withheld.ProtoReflect.Descriptor instead.
+func (*Withheld) Descriptor() ([]byte, []int) {
+	return file_lethe_v1_event_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Withheld) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Withheld) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Withheld) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Withheld) GetReceipt() string {
+	if x != nil {
+		return x.Receipt
+	}
+	return ""
+}
+
+// A reference to a person, and the alias that stands for it in the log.
+type Name struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// krid_ and 26 characters.
+	Krid          string `protobuf:"bytes,1,opt,name=krid,proto3" json:"krid,omitempty"`
+	Kind          string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Ref           string `protobuf:"bytes,3,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Name) Reset() {
+	*x = Name{}
+	mi := &file_lethe_v1_event_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Name) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Name) ProtoMessage() {}
+
+func (x *Name) ProtoReflect() protoreflect.Message {
+	mi := &file_lethe_v1_event_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Name.ProtoReflect.Descriptor instead.
+func (*Name) Descriptor() ([]byte, []int) {
+	return file_lethe_v1_event_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Name) GetKrid() string {
+	if x != nil {
+		return x.Krid
+	}
+	return ""
+}
+
+func (x *Name) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Name) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+// Who opens personal data, for which purpose and why.
+type Opening struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// kind/id of who acts. Empty: the token.
+	Actor string `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
+	// As the policy declares it. Empty: nothing is opened.
+	Purpose string `protobuf:"bytes,2,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	// A code and a case or ticket id, such as "ticket 7".
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Name and version of the program that reads.
+	Code          string `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Opening) Reset() {
+	*x = Opening{}
+	mi := &file_lethe_v1_event_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Opening) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Opening) ProtoMessage() {}
+
+func (x *Opening) ProtoReflect() protoreflect.Message {
+	mi := &file_lethe_v1_event_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Opening.ProtoReflect.Descriptor instead.
+func (*Opening) Descriptor() ([]byte, []int) {
+	return file_lethe_v1_event_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Opening) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Opening) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *Opening) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Opening) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
 // An event in the log.
 type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -304,14 +530,20 @@ type Event struct {
 	// Hash of the event's leaf in the tree of the log.
 	Leaf []byte `protobuf:"bytes,16,opt,name=leaf,proto3" json:"leaf,omitempty"`
 	// Only the header is left: the stream was truncated, or the event grew older than its kind's max age.
-	Pruned        bool `protobuf:"varint,17,opt,name=pruned,proto3" json:"pruned,omitempty"`
+	Pruned bool `protobuf:"varint,17,opt,name=pruned,proto3" json:"pruned,omitempty"`
+	// Data that is not JSON.
+	DataBytes []byte `protobuf:"bytes,18,opt,name=data_bytes,json=dataBytes,proto3,oneof" json:"data_bytes,omitempty"`
+	// Personal values that are not shown.
+	Withheld []*Withheld `protobuf:"bytes,19,rep,name=withheld,proto3" json:"withheld,omitempty"`
+	// References behind its aliases, where the reader may see them.
+	Names         []*Name `protobuf:"bytes,20,rep,name=names,proto3" json:"names,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_lethe_v1_event_proto_msgTypes[3]
+	mi := &file_lethe_v1_event_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +555,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_event_proto_msgTypes[3]
+	mi := &file_lethe_v1_event_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +568,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_event_proto_rawDescGZIP(), []int{3}
+	return file_lethe_v1_event_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Event) GetPosition() uint64 {
@@ -458,6 +690,27 @@ func (x *Event) GetPruned() bool {
 	return false
 }
 
+func (x *Event) GetDataBytes() []byte {
+	if x != nil {
+		return x.DataBytes
+	}
+	return nil
+}
+
+func (x *Event) GetWithheld() []*Withheld {
+	if x != nil {
+		return x.Withheld
+	}
+	return nil
+}
+
+func (x *Event) GetNames() []*Name {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
 // All that is set must hold; within a list one entry is enough, but relations must all be there.
 type Match struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -476,7 +729,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_lethe_v1_event_proto_msgTypes[4]
+	mi := &file_lethe_v1_event_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -488,7 +741,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_event_proto_msgTypes[4]
+	mi := &file_lethe_v1_event_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -501,7 +754,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_event_proto_rawDescGZIP(), []int{4}
+	return file_lethe_v1_event_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Match) GetTypes() []string {
@@ -566,7 +819,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_lethe_v1_event_proto_msgTypes[5]
+	mi := &file_lethe_v1_event_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +831,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_event_proto_msgTypes[5]
+	mi := &file_lethe_v1_event_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +844,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_event_proto_rawDescGZIP(), []int{5}
+	return file_lethe_v1_event_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Condition) GetFilter() []*Match {
@@ -620,7 +873,7 @@ const file_lethe_v1_event_proto_rawDesc = "" +
 	"\bProducer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
-	"\x06commit\x18\x03 \x01(\tR\x06commit\"\xd0\x03\n" +
+	"\x06commit\x18\x03 \x01(\tR\x06commit\"\xa3\x04\n" +
 	"\x05Draft\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
@@ -634,10 +887,30 @@ const file_lethe_v1_event_proto_rawDesc = "" +
 	"\bproducer\x18\t \x01(\v2\x12.lethe.v1.ProducerR\bproducer\x129\n" +
 	"\bmetadata\x18\n" +
 	" \x03(\v2\x1d.lethe.v1.Draft.MetadataEntryR\bmetadata\x12\x12\n" +
-	"\x04data\x18\v \x01(\tR\x04data\x1a;\n" +
+	"\x04data\x18\v \x01(\tR\x04data\x12\"\n" +
+	"\n" +
+	"data_bytes\x18\f \x01(\fH\x00R\tdataBytes\x88\x01\x01\x12\x1e\n" +
+	"\n" +
+	"collection\x18\r \x01(\tR\n" +
+	"collection\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x87\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\r\n" +
+	"\v_data_bytes\"f\n" +
+	"\bWithheld\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\areceipt\x18\x04 \x01(\tR\areceipt\"@\n" +
+	"\x04Name\x12\x12\n" +
+	"\x04krid\x18\x01 \x01(\tR\x04krid\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x10\n" +
+	"\x03ref\x18\x03 \x01(\tR\x03ref\"e\n" +
+	"\aOpening\x12\x14\n" +
+	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x18\n" +
+	"\apurpose\x18\x02 \x01(\tR\apurpose\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04code\x18\x04 \x01(\tR\x04code\"\x90\x06\n" +
 	"\x05Event\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -658,10 +931,15 @@ const file_lethe_v1_event_proto_rawDesc = "" +
 	"\x04data\x18\x0e \x01(\tR\x04data\x12\x16\n" +
 	"\x06schema\x18\x0f \x01(\fR\x06schema\x12\x12\n" +
 	"\x04leaf\x18\x10 \x01(\fR\x04leaf\x12\x16\n" +
-	"\x06pruned\x18\x11 \x01(\bR\x06pruned\x1a;\n" +
+	"\x06pruned\x18\x11 \x01(\bR\x06pruned\x12\"\n" +
+	"\n" +
+	"data_bytes\x18\x12 \x01(\fH\x00R\tdataBytes\x88\x01\x01\x12.\n" +
+	"\bwithheld\x18\x13 \x03(\v2\x12.lethe.v1.WithheldR\bwithheld\x12$\n" +
+	"\x05names\x18\x14 \x03(\v2\x0e.lethe.v1.NameR\x05names\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb5\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\r\n" +
+	"\v_data_bytes\"\xb5\x02\n" +
 	"\x05Match\x12\x14\n" +
 	"\x05types\x18\x01 \x03(\tR\x05types\x12\x14\n" +
 	"\x05kinds\x18\x02 \x03(\tR\x05kinds\x12\x16\n" +
@@ -689,37 +967,42 @@ func file_lethe_v1_event_proto_rawDescGZIP() []byte {
 	return file_lethe_v1_event_proto_rawDescData
 }
 
-var file_lethe_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_lethe_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_lethe_v1_event_proto_goTypes = []any{
 	(*Relation)(nil),              // 0: lethe.v1.Relation
 	(*Producer)(nil),              // 1: lethe.v1.Producer
 	(*Draft)(nil),                 // 2: lethe.v1.Draft
-	(*Event)(nil),                 // 3: lethe.v1.Event
-	(*Match)(nil),                 // 4: lethe.v1.Match
-	(*Condition)(nil),             // 5: lethe.v1.Condition
-	nil,                           // 6: lethe.v1.Draft.MetadataEntry
-	nil,                           // 7: lethe.v1.Event.MetadataEntry
-	nil,                           // 8: lethe.v1.Match.MetadataEntry
-	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
+	(*Withheld)(nil),              // 3: lethe.v1.Withheld
+	(*Name)(nil),                  // 4: lethe.v1.Name
+	(*Opening)(nil),               // 5: lethe.v1.Opening
+	(*Event)(nil),                 // 6: lethe.v1.Event
+	(*Match)(nil),                 // 7: lethe.v1.Match
+	(*Condition)(nil),             // 8: lethe.v1.Condition
+	nil,                           // 9: lethe.v1.Draft.MetadataEntry
+	nil,                           // 10: lethe.v1.Event.MetadataEntry
+	nil,                           // 11: lethe.v1.Match.MetadataEntry
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
 }
 var file_lethe_v1_event_proto_depIdxs = []int32{
-	9,  // 0: lethe.v1.Draft.occurred_at:type_name -> google.protobuf.Timestamp
+	12, // 0: lethe.v1.Draft.occurred_at:type_name -> google.protobuf.Timestamp
 	0,  // 1: lethe.v1.Draft.relations:type_name -> lethe.v1.Relation
 	1,  // 2: lethe.v1.Draft.producer:type_name -> lethe.v1.Producer
-	6,  // 3: lethe.v1.Draft.metadata:type_name -> lethe.v1.Draft.MetadataEntry
-	9,  // 4: lethe.v1.Event.recorded_at:type_name -> google.protobuf.Timestamp
-	9,  // 5: lethe.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	9,  // 3: lethe.v1.Draft.metadata:type_name -> lethe.v1.Draft.MetadataEntry
+	12, // 4: lethe.v1.Event.recorded_at:type_name -> google.protobuf.Timestamp
+	12, // 5: lethe.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
 	0,  // 6: lethe.v1.Event.relations:type_name -> lethe.v1.Relation
 	1,  // 7: lethe.v1.Event.producer:type_name -> lethe.v1.Producer
-	7,  // 8: lethe.v1.Event.metadata:type_name -> lethe.v1.Event.MetadataEntry
-	0,  // 9: lethe.v1.Match.relations:type_name -> lethe.v1.Relation
-	8,  // 10: lethe.v1.Match.metadata:type_name -> lethe.v1.Match.MetadataEntry
-	4,  // 11: lethe.v1.Condition.filter:type_name -> lethe.v1.Match
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	10, // 8: lethe.v1.Event.metadata:type_name -> lethe.v1.Event.MetadataEntry
+	3,  // 9: lethe.v1.Event.withheld:type_name -> lethe.v1.Withheld
+	4,  // 10: lethe.v1.Event.names:type_name -> lethe.v1.Name
+	0,  // 11: lethe.v1.Match.relations:type_name -> lethe.v1.Relation
+	11, // 12: lethe.v1.Match.metadata:type_name -> lethe.v1.Match.MetadataEntry
+	7,  // 13: lethe.v1.Condition.filter:type_name -> lethe.v1.Match
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_lethe_v1_event_proto_init() }
@@ -727,13 +1010,15 @@ func file_lethe_v1_event_proto_init() {
 	if File_lethe_v1_event_proto != nil {
 		return
 	}
+	file_lethe_v1_event_proto_msgTypes[2].OneofWrappers = []any{}
+	file_lethe_v1_event_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lethe_v1_event_proto_rawDesc), len(file_lethe_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

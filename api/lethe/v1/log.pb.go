@@ -443,7 +443,9 @@ type ReadRequest struct {
 	// Most events in the page, at most 1024; 0: 256. A page may hold fewer and not be the last.
 	Limit uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Also give truncated events, of which only the header is left.
-	Pruned        bool `protobuf:"varint,6,opt,name=pruned,proto3" json:"pruned,omitempty"`
+	Pruned bool `protobuf:"varint,6,opt,name=pruned,proto3" json:"pruned,omitempty"`
+	// Open personal data. Not in a GET: what opens is recorded, and a URL is kept by others.
+	Opening       *Opening `protobuf:"bytes,7,opt,name=opening,proto3" json:"opening,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -518,6 +520,13 @@ func (x *ReadRequest) GetPruned() bool {
 		return x.Pruned
 	}
 	return false
+}
+
+func (x *ReadRequest) GetOpening() *Opening {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
 }
 
 type ReadResponse struct {
@@ -606,7 +615,9 @@ type QueryRequest struct {
 	// Most events in the page, at most 1024; 0: 256. A page may hold fewer and not be the last.
 	Limit uint32 `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Also give truncated events, of which only the header is left.
-	Pruned        bool `protobuf:"varint,8,opt,name=pruned,proto3" json:"pruned,omitempty"`
+	Pruned bool `protobuf:"varint,8,opt,name=pruned,proto3" json:"pruned,omitempty"`
+	// Open personal data. Not in a GET: what opens is recorded, and a URL is kept by others.
+	Opening       *Opening `protobuf:"bytes,9,opt,name=opening,proto3" json:"opening,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -697,6 +708,13 @@ func (x *QueryRequest) GetPruned() bool {
 	return false
 }
 
+func (x *QueryRequest) GetOpening() *Opening {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
+
 type QueryResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Events []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
@@ -770,7 +788,9 @@ func (x *QueryResponse) GetHead() uint64 {
 type FindRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUID of the event.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Open personal data. Not in a GET: what opens is recorded, and a URL is kept by others.
+	Opening       *Opening `protobuf:"bytes,2,opt,name=opening,proto3" json:"opening,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -810,6 +830,13 @@ func (x *FindRequest) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *FindRequest) GetOpening() *Opening {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
 }
 
 type FindResponse struct {
@@ -1068,7 +1095,9 @@ type SubscribeRequest struct {
 	// Where to resume; empty: the start of the log.
 	After string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
 	// Most events in one message, at most 1024; 0: 256.
-	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Open personal data. Not in a GET: what opens is recorded, and a URL is kept by others.
+	Opening       *Opening `protobuf:"bytes,4,opt,name=opening,proto3" json:"opening,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1122,6 +1151,13 @@ func (x *SubscribeRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *SubscribeRequest) GetOpening() *Opening {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
 }
 
 type SubscribeResponse struct {
@@ -1215,19 +1251,20 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\aOutcome\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x18.lethe.v1.AppendResponseH\x00R\x06result\x12'\n" +
 	"\x05error\x18\x02 \x01(\v2\x0f.lethe.v1.ErrorH\x00R\x05errorB\x06\n" +
-	"\x04kind\"\x93\x01\n" +
+	"\x04kind\"\xc0\x01\n" +
 	"\vReadRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
 	"\x02to\x18\x03 \x01(\x04R\x02to\x12\x1a\n" +
 	"\bbackward\x18\x04 \x01(\bR\bbackward\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x16\n" +
-	"\x06pruned\x18\x06 \x01(\bR\x06pruned\"s\n" +
+	"\x06pruned\x18\x06 \x01(\bR\x06pruned\x12+\n" +
+	"\aopening\x18\a \x01(\v2\x11.lethe.v1.OpeningR\aopening\"s\n" +
 	"\fReadResponse\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\bR\x04done\x12\x12\n" +
-	"\x04head\x18\x04 \x01(\x04R\x04head\"\x89\x02\n" +
+	"\x04head\x18\x04 \x01(\x04R\x04head\"\xb6\x02\n" +
 	"\fQueryRequest\x12'\n" +
 	"\x06filter\x18\x01 \x03(\v2\x0f.lethe.v1.MatchR\x06filter\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
@@ -1236,14 +1273,16 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x1a\n" +
 	"\bbackward\x18\x06 \x01(\bR\bbackward\x12\x14\n" +
 	"\x05limit\x18\a \x01(\rR\x05limit\x12\x16\n" +
-	"\x06pruned\x18\b \x01(\bR\x06pruned\"t\n" +
+	"\x06pruned\x18\b \x01(\bR\x06pruned\x12+\n" +
+	"\aopening\x18\t \x01(\v2\x11.lethe.v1.OpeningR\aopening\"t\n" +
 	"\rQueryResponse\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\bR\x04done\x12\x12\n" +
-	"\x04head\x18\x04 \x01(\x04R\x04head\"\x1d\n" +
+	"\x04head\x18\x04 \x01(\x04R\x04head\"J\n" +
 	"\vFindRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"5\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
+	"\aopening\x18\x02 \x01(\v2\x11.lethe.v1.OpeningR\aopening\"5\n" +
 	"\fFindResponse\x12%\n" +
 	"\x05event\x18\x01 \x01(\v2\x0f.lethe.v1.EventR\x05event\"\r\n" +
 	"\vHeadRequest\"\x88\x02\n" +
@@ -1259,11 +1298,12 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\x06cursor\x18\t \x01(\tR\x06cursor\">\n" +
 	"\x04Fork\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\x12\x14\n" +
-	"\x05first\x18\x02 \x01(\x04R\x05first\"g\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\"\x94\x01\n" +
 	"\x10SubscribeRequest\x12'\n" +
 	"\x06filter\x18\x01 \x03(\v2\x0f.lethe.v1.MatchR\x06filter\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\tR\x05after\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\rR\x05limit\"h\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12+\n" +
+	"\aopening\x18\x04 \x01(\v2\x11.lethe.v1.OpeningR\aopening\"h\n" +
 	"\x11SubscribeResponse\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x12\n" +
@@ -1314,9 +1354,10 @@ var file_lethe_v1_log_proto_goTypes = []any{
 	(*Draft)(nil),                 // 18: lethe.v1.Draft
 	(*Condition)(nil),             // 19: lethe.v1.Condition
 	(*Error)(nil),                 // 20: lethe.v1.Error
-	(*Event)(nil),                 // 21: lethe.v1.Event
-	(*Match)(nil),                 // 22: lethe.v1.Match
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*Opening)(nil),               // 21: lethe.v1.Opening
+	(*Event)(nil),                 // 22: lethe.v1.Event
+	(*Match)(nil),                 // 23: lethe.v1.Match
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
 }
 var file_lethe_v1_log_proto_depIdxs = []int32{
 	18, // 0: lethe.v1.Write.events:type_name -> lethe.v1.Draft
@@ -1327,34 +1368,38 @@ var file_lethe_v1_log_proto_depIdxs = []int32{
 	6,  // 5: lethe.v1.AppendEachResponse.outcomes:type_name -> lethe.v1.Outcome
 	3,  // 6: lethe.v1.Outcome.result:type_name -> lethe.v1.AppendResponse
 	20, // 7: lethe.v1.Outcome.error:type_name -> lethe.v1.Error
-	21, // 8: lethe.v1.ReadResponse.events:type_name -> lethe.v1.Event
-	22, // 9: lethe.v1.QueryRequest.filter:type_name -> lethe.v1.Match
-	23, // 10: lethe.v1.QueryRequest.since:type_name -> google.protobuf.Timestamp
-	23, // 11: lethe.v1.QueryRequest.until:type_name -> google.protobuf.Timestamp
-	21, // 12: lethe.v1.QueryResponse.events:type_name -> lethe.v1.Event
-	21, // 13: lethe.v1.FindResponse.event:type_name -> lethe.v1.Event
-	15, // 14: lethe.v1.HeadResponse.lineage:type_name -> lethe.v1.Fork
-	22, // 15: lethe.v1.SubscribeRequest.filter:type_name -> lethe.v1.Match
-	21, // 16: lethe.v1.SubscribeResponse.events:type_name -> lethe.v1.Event
-	1,  // 17: lethe.v1.LogService.Append:input_type -> lethe.v1.AppendRequest
-	4,  // 18: lethe.v1.LogService.AppendEach:input_type -> lethe.v1.AppendEachRequest
-	7,  // 19: lethe.v1.LogService.Read:input_type -> lethe.v1.ReadRequest
-	9,  // 20: lethe.v1.LogService.Query:input_type -> lethe.v1.QueryRequest
-	11, // 21: lethe.v1.LogService.Find:input_type -> lethe.v1.FindRequest
-	13, // 22: lethe.v1.LogService.Head:input_type -> lethe.v1.HeadRequest
-	16, // 23: lethe.v1.LogService.Subscribe:input_type -> lethe.v1.SubscribeRequest
-	3,  // 24: lethe.v1.LogService.Append:output_type -> lethe.v1.AppendResponse
-	5,  // 25: lethe.v1.LogService.AppendEach:output_type -> lethe.v1.AppendEachResponse
-	8,  // 26: lethe.v1.LogService.Read:output_type -> lethe.v1.ReadResponse
-	10, // 27: lethe.v1.LogService.Query:output_type -> lethe.v1.QueryResponse
-	12, // 28: lethe.v1.LogService.Find:output_type -> lethe.v1.FindResponse
-	14, // 29: lethe.v1.LogService.Head:output_type -> lethe.v1.HeadResponse
-	17, // 30: lethe.v1.LogService.Subscribe:output_type -> lethe.v1.SubscribeResponse
-	24, // [24:31] is the sub-list for method output_type
-	17, // [17:24] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	21, // 8: lethe.v1.ReadRequest.opening:type_name -> lethe.v1.Opening
+	22, // 9: lethe.v1.ReadResponse.events:type_name -> lethe.v1.Event
+	23, // 10: lethe.v1.QueryRequest.filter:type_name -> lethe.v1.Match
+	24, // 11: lethe.v1.QueryRequest.since:type_name -> google.protobuf.Timestamp
+	24, // 12: lethe.v1.QueryRequest.until:type_name -> google.protobuf.Timestamp
+	21, // 13: lethe.v1.QueryRequest.opening:type_name -> lethe.v1.Opening
+	22, // 14: lethe.v1.QueryResponse.events:type_name -> lethe.v1.Event
+	21, // 15: lethe.v1.FindRequest.opening:type_name -> lethe.v1.Opening
+	22, // 16: lethe.v1.FindResponse.event:type_name -> lethe.v1.Event
+	15, // 17: lethe.v1.HeadResponse.lineage:type_name -> lethe.v1.Fork
+	23, // 18: lethe.v1.SubscribeRequest.filter:type_name -> lethe.v1.Match
+	21, // 19: lethe.v1.SubscribeRequest.opening:type_name -> lethe.v1.Opening
+	22, // 20: lethe.v1.SubscribeResponse.events:type_name -> lethe.v1.Event
+	1,  // 21: lethe.v1.LogService.Append:input_type -> lethe.v1.AppendRequest
+	4,  // 22: lethe.v1.LogService.AppendEach:input_type -> lethe.v1.AppendEachRequest
+	7,  // 23: lethe.v1.LogService.Read:input_type -> lethe.v1.ReadRequest
+	9,  // 24: lethe.v1.LogService.Query:input_type -> lethe.v1.QueryRequest
+	11, // 25: lethe.v1.LogService.Find:input_type -> lethe.v1.FindRequest
+	13, // 26: lethe.v1.LogService.Head:input_type -> lethe.v1.HeadRequest
+	16, // 27: lethe.v1.LogService.Subscribe:input_type -> lethe.v1.SubscribeRequest
+	3,  // 28: lethe.v1.LogService.Append:output_type -> lethe.v1.AppendResponse
+	5,  // 29: lethe.v1.LogService.AppendEach:output_type -> lethe.v1.AppendEachResponse
+	8,  // 30: lethe.v1.LogService.Read:output_type -> lethe.v1.ReadResponse
+	10, // 31: lethe.v1.LogService.Query:output_type -> lethe.v1.QueryResponse
+	12, // 32: lethe.v1.LogService.Find:output_type -> lethe.v1.FindResponse
+	14, // 33: lethe.v1.LogService.Head:output_type -> lethe.v1.HeadResponse
+	17, // 34: lethe.v1.LogService.Subscribe:output_type -> lethe.v1.SubscribeResponse
+	28, // [28:35] is the sub-list for method output_type
+	21, // [21:28] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_lethe_v1_log_proto_init() }

@@ -1,0 +1,148 @@
+package privacy
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/ledger"
+	"github.com/lethe-es/lethe/sealed"
+)
+
+// prk is the pseudorandom key of a person's group and a retention bucket, from which the keys of boxes are expanded.
+type prk = [32]byte
+
+// bench is memory and tools for sealing and opening boxes, one goroutine at a time. It holds plaintext while it works
+// and clears it when it is done.
+type bench struct {
+	ledger  ledger.Scratch
+	slots   []ledger.Slot
+	content sealed.Content
+	plain   []byte
+	info    []byte
+	aad     []byte
+}
+
+// clear overwrites what the bench held of plaintext.
+func (w *bench) clear() {
+	clear(w.plain[:cap(w.plain)])
+	clear(w.content.Slots[:cap(w.content.Slots)])
+	clear(w.slots[:cap(w.slots)])
+	w.content = sealed.Content{Slots: w.content.Slots[:0]}
+	w.slots = w.slots[:0]
+}
+
+// commit makes the commitment over the content. Slots must be in canonical order.
+func (w *bench) commit(c *sealed.Content) [32]byte {
+	w.slots = w.slots[:0]
+	for i := range c.Slots {
+		s := &c.Slots[i]
+		w.slots = append(w.slots, ledger.Slot{Kind: ledger.SlotKind(s.Kind), Path: s.Path,
+			State: ledger.SlotState(s.State), Value: s.Value})
+	}
+	return w.ledger.Root(c.Seed, w.slots)
+}
+
+// seal puts content into box, whose header and commitment are complete, for the owners with these keys.
+func (w *bench) seal(box *sealed.Box, place *sealed.Place, c *sealed.Content, keys []prk, rand io.Reader) error {
+	w.plain = sealed.AppendContent(w.plain[:0], c)
+	w.aad = box.AppendAAD(w.aad[:0], place)
+	var key [32]byte
+	defer clear(key[:])
+	if !box.Joint {
+		key = w.expand(&keys[0], box, place, 0)
+	} else if err := w.wrap(box, place, keys, &key, rand); err != nil {
+		return err
+	}
+	gcm, err := newGCM(&key)
+	if err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(rand, box.Nonce[:]); err != nil {
+		return fmt.Errorf("seal: read randomness: %w", err)
+	}
+	room := make([]byte, 0, len(w.plain)+gcm.Overhead())
+	box.Cipher = gcm.Seal(room, box.Nonce[:], w.plain, w.aad)
+	return nil
+}
+
+// wrap makes the key of a joint box and seals it for each owner.
+func (w *bench) wrap(box *sealed.Box, place *sealed.Place, keys []prk, key *[32]byte, rand io.Reader) error {
+	if _, err := io.ReadFull(rand, key[:]); err != nil {
+		return fmt.Errorf("seal: read randomness: %w", err)
+	}
+	for i := range box.Owners {
+		own := w.expand(&keys[i], box, place, i)
+		gcm, err := newGCM(&own)
+		clear(own[:])
+		if err != nil {
+			return err
+		}
+		wrapped := &box.Owners[i].Wrapped
+		if _, err := io.ReadFull(rand, wrapped[:sealed.NonceBytes]); err != nil {
+			return fmt.Errorf("seal: read randomness: %w", err)
+		}
+		gcm.Seal(wrapped[sealed.NonceBytes:sealed.NonceBytes], wrapped[:sealed.NonceBytes], key[:], w.aad)
+	}
+	return nil
+}
+
+// open reads the content of a box with the key of one of its owners. The content aliases memory of the bench.
+func (w *bench) open(box *sealed.Box, place *sealed.Place, owner int, key *prk) (*sealed.Content, error) {
+	w.aad = box.AppendAAD(w.aad[:0], place)
+	k := w.expand(key, box, place, owner)
+	defer clear(k[:])
+	if box.Joint {
+		gcm, err := newGCM(&k)
+		if err != nil {
+			return nil, err
+		}
+		wrapped := &box.Owners[owner].Wrapped
+		opened, err := gcm.Open(k[:0], wrapped[:sealed.NonceBytes], wrapped[sealed.NonceBytes:], w.aad)
+		if err != nil || len(opened) != len(k) {
+			return nil, damagedBox(box, place)
+		}
+	}
+	gcm, err := newGCM(&k)
+	if err != nil {
+		return nil, err
+	}
+	w.plain, err = gcm.Open(slices.Grow(w.plain[:0], len(box.Cipher)), box.Nonce[:], box.Cipher, w.aad)
+	if err != nil {
+		w.plain = w.plain[:0]
+		return nil, damagedBox(box, place)
+	}
+	if err := sealed.ParseContent(w.plain, &w.content); err != nil {
+		return nil, fmt.Errorf("open event %s: %w", place.ID, err)
+	}
+	return &w.content, nil
+}
+
+// damagedBox says that a box does not open with the key it should open with: it was changed, or copied from elsewhere.
+func damagedBox(box *sealed.Box, place *sealed.Place) error {
+	return &event.Error{Sentinel: event.ErrCorrupt, Code: "box_damaged",
+		Message: fmt.Sprintf("open event %s: the box of group %s is damaged or is not of this event", place.ID, box.Group),
+		Next:    "run lethe doctor, and restore a backup"}
+}
+
+// expand is HKDF-Expand (RFC 5869) for one block of output.
+func (w *bench) expand(key *prk, box *sealed.Box, place *sealed.Place, owner int) (out [32]byte) {
+	w.info = append(box.AppendInfo(w.info[:0], place, owner), 0x01)
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write(w.info)
+	mac.Sum(out[:0])
+	return out
+}
+
+func newGCM(key *[32]byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		return nil, fmt.Errorf("make cipher: %w", err)
+	}
+	return cipher.NewGCM(block)
+}

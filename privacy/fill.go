@@ -1,0 +1,171 @@
+package privacy
+
+import (
+	"errors"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/ledger"
+	"github.com/lethe-es/lethe/policy"
+	"github.com/lethe-es/lethe/schema"
+	"github.com/lethe-es/lethe/sealed"
+)
+
+// filler puts opened values into one event.
+type filler struct {
+	event  *event.Event
+	values []schema.Filling
+	copied bool // the event's metadata is its own
+}
+
+// take adds what was in a box. The bytes stay the bench's: they are copied.
+func (f *filler) take(c *sealed.Content) {
+	for i := range c.Slots {
+		s := &c.Slots[i]
+		switch {
+		case s.State == uint8(ledger.Absent):
+		case s.Kind == uint8(ledger.KindMetadata):
+			if !f.copied {
+				f.event.Metadata, f.copied = maps.Clone(f.event.Metadata), true
+			}
+			f.event.Metadata[s.Path] = string(s.Value)
+		default:
+			f.values = append(f.values, schema.Filling{Path: s.Path, Hole: s.Hole, State: ledger.SlotState(s.State),
+				Bytes: slices.Clone(s.Value)})
+		}
+	}
+}
+
+// finish puts the values of the data in, in the order of their places.
+func (f *filler) finish(p *Privacy) error {
+	if len(f.values) == 0 {
+		return nil
+	}
+	v, err := p.version(f.event)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(f.values, func(a, b schema.Filling) int {
+		if a.Hole != b.Hole {
+			return int(int64(a.Hole) - int64(b.Hole))
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+	f.event.Data, err = v.Plan.Fill(f.event.Data, f.values)
+	return err
+}
+
+// version is the schema an event was checked against.
+func (p *Privacy) version(e *event.Event) (*schema.Version, error) {
+	v := p.schemas.Version(e.Schema)
+	if v == nil {
+		return nil, event.Errorf(event.ErrCorrupt, "read event %s: its schema %s is not in the log", e.ID, e.Schema)
+	}
+	return v, nil
+}
+
+// withhold notes of every value that is not opened where it would stand, and why.
+func (p *Privacy) withhold(e *event.Event, boxes []sealed.Box, of func(*sealed.Box) verdict, f *schema.Findings) error {
+	st := p.now.Load()
+	for i := range boxes {
+		if v := of(&boxes[i]); v.why != "" && v.why != policy.Undisclosed {
+			for _, key := range e.MetadataKeys() {
+				if m, ok := st.policy.Metadata(key); ok && m.Group == boxes[i].Group && e.Metadata[key] == "" {
+					e.Withheld = append(e.Withheld, event.Withheld{Path: "metadata/" + key, Group: m.Group, Reason: v.why,
+						Receipt: v.receipt})
+				}
+			}
+		}
+	}
+	if e.Schema == (event.SchemaID{}) || len(e.Data) == 0 {
+		return nil
+	}
+	v, err := p.version(e)
+	if err != nil {
+		return err
+	}
+	if err := v.Plan.Locate(e.Data, f); err != nil {
+		return err
+	}
+	for i := range f.Values {
+		value := &f.Values[i]
+		if value.State == ledger.Absent {
+			continue
+		}
+		if b := p.boxOf(e, boxes, value); b != nil {
+			if v := of(b); v.why != "" && v.why != policy.Undisclosed {
+				e.Withheld = append(e.Withheld, event.Withheld{Path: value.Path, Group: b.Group, Reason: v.why,
+					Receipt: v.receipt})
+			}
+		}
+	}
+	return nil
+}
+
+// boxOf is the box a value lies in: that of its group, class and owners; nil if there is none.
+func (p *Privacy) boxOf(e *event.Event, boxes []sealed.Box, v *schema.Value) *sealed.Box {
+	var found *sealed.Box
+	for i := range boxes {
+		b := &boxes[i]
+		if b.Group != v.Mark.Group || b.Class != v.Mark.Retention || !p.owns(e, b, v.Subjects) {
+			continue
+		}
+		if found == nil {
+			found = b
+		}
+	}
+	return found
+}
+
+// owns tells whether the subjects of a value own a box.
+func (p *Privacy) owns(e *event.Event, b *sealed.Box, subjects []schema.Subject) bool {
+	for i := range subjects {
+		ref := subjects[i].Ref
+		switch subjects[i].From {
+		case schema.FromStream:
+			ref = e.Stream.ID
+		case schema.FromStore:
+			ref = event.KRID(p.store).String()
+		case schema.FromRelation:
+			ref = ""
+			for _, r := range e.Relations {
+				if r.Role == subjects[i].Role && event.IsKRID(r.ID) {
+					ref = r.ID
+				}
+			}
+		}
+		krid, err := event.ParseKRID(ref)
+		if err != nil || !slices.ContainsFunc(b.Owners, func(o sealed.Owner) bool { return o.KRID == krid }) {
+			return false
+		}
+	}
+	return len(subjects) > 0
+}
+
+// parallelFrom is how many records make opening them on several cores worth while.
+const parallelFrom = 32
+
+// parallel runs do for every record, on several cores where there are many.
+func (r *reading) parallel(do func(w *bench, i int) error) error {
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(r.records)/parallelFrom))
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for n := range workers {
+		wg.Go(func() {
+			w := r.benches.Get().(*bench)
+			defer func() {
+				w.clear()
+				r.benches.Put(w)
+			}()
+			for i := len(r.records) * n / workers; i < len(r.records)*(n+1)/workers && errs[n] == nil; i++ {
+				errs[n] = do(w, i)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

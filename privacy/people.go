@@ -1,0 +1,188 @@
+package privacy
+
+import (
+	"context"
+	"slices"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/keyring"
+	"github.com/lethe-es/lethe/storage"
+)
+
+// people is who is spoken of: references that are to be resolved, and aliases that callers gave themselves.
+type people struct {
+	refs    []keyring.Reference
+	index   map[keyring.Reference]who // once there are many
+	given   []event.KRID
+	kinds   []string     // of given
+	found   []event.KRID // of refs
+	patches []patch
+}
+
+// who stands for a person until the alias is known: refs[n], or below zero given[-1-n].
+type who int
+
+// patch is a place where an alias is to stand.
+type patch struct {
+	id *string
+	who
+}
+
+// storeItself is the keyring of values that belong to nobody but are sealed all the same.
+var storeItself = keyring.Reference{Kind: event.SystemKind, Ref: "store"}
+
+func (p *people) clear() {
+	clear(p.refs)
+	clear(p.patches)
+	p.refs, p.given, p.kinds, p.found = p.refs[:0], p.given[:0], p.kinds[:0], p.found[:0]
+	p.patches = p.patches[:0]
+	p.index = nil
+}
+
+// linear is how many references are searched one by one.
+const linear = 16
+
+// add is who a reference names.
+func (p *people) add(r keyring.Reference) who {
+	if p.index == nil {
+		if i := slices.Index(p.refs, r); i >= 0 {
+			return who(i)
+		}
+		if len(p.refs) == linear {
+			p.index = make(map[keyring.Reference]who, 4*linear)
+			for i, r := range p.refs {
+				p.index[r] = who(i)
+			}
+		}
+	} else if i, ok := p.index[r]; ok {
+		return i
+	}
+	p.refs = append(p.refs, r)
+	if p.index != nil {
+		p.index[r] = who(len(p.refs) - 1)
+	}
+	return who(len(p.refs) - 1)
+}
+
+// krid is the alias of a person, once resolved.
+func (p *people) krid(x who) event.KRID {
+	if x < 0 {
+		return p.given[-1-x]
+	}
+	return p.found[x]
+}
+
+// kind is of what kind of entity a person is spoken of.
+func (p *people) kind(x who) string {
+	if x < 0 {
+		return p.kinds[-1-x]
+	}
+	return p.refs[x].Kind
+}
+
+// person is who a reference of a kind of persons names: a reference, or an alias.
+func (w *work) person(kind, ref string) (who, error) {
+	if event.IsKRID(ref) {
+		k, err := event.ParseKRID(ref)
+		if err != nil {
+			return 0, err
+		}
+		i := slices.Index(w.given, k)
+		if i < 0 {
+			i = len(w.given)
+			w.given, w.kinds = append(w.given, k), append(w.kinds, kind)
+		}
+		return who(-1 - i), nil
+	}
+	normal, err := w.policy.Normal(kind, ref)
+	if err != nil {
+		return 0, err
+	}
+	return w.add(keyring.Reference{Kind: kind, Ref: normal}), nil
+}
+
+// patch notes that *id, of an entity of a kind, is to become an alias, if the kind is one of persons.
+func (w *work) patch(what, kind string, id *string) error {
+	if !w.policy.Person(kind) {
+		if event.IsKRID(*id) && kind != event.SystemKind {
+			return event.Invalid("not_a_person", "check %s of kind %s: a KRID names a person, and the kind is not declared one",
+				what, kind).Hint("declare it in the policy: lethe purpose set")
+		}
+		return nil
+	}
+	x, err := w.person(kind, *id)
+	if err == nil {
+		w.patches = append(w.patches, patch{id, x})
+	}
+	return err
+}
+
+// alias is a filter of our own whose entities of persons are to become aliases.
+func (w *work) alias(f event.Filter) (event.Filter, error) {
+	f = slices.Clone(f)
+	for i := range f {
+		m := &f[i]
+		if !m.Stream.IsZero() {
+			if err := w.patch("stream", m.Stream.Kind, &m.Stream.ID); err != nil {
+				return nil, err
+			}
+		}
+		m.Relations = slices.Clone(m.Relations)
+		for j := range m.Relations {
+			if err := w.patch("relation", m.Relations[j].Kind, &m.Relations[j].ID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return f, nil
+}
+
+// nobody is the alias of references that nobody has had so far: no event speaks of it.
+var nobody = event.KRID{}.String()
+
+// resolve finds the alias of every reference and puts it where it is to stand. With mint, persons that are new get one.
+func (w *work) resolve(ctx context.Context, mint bool) error {
+	if len(w.refs)+len(w.given) == 0 {
+		return nil
+	}
+	keeper, err := w.Privacy.keys()
+	if err != nil {
+		return err
+	}
+	if len(w.given) > 0 && mint {
+		if err := keeper.Check(ctx, w.given); err != nil {
+			return err
+		}
+	}
+	if len(w.refs) > 0 {
+		if w.found, err = keeper.Resolve(ctx, w.refs, mint); err != nil {
+			return err
+		}
+	}
+	for _, x := range w.patches {
+		if *x.id = w.krid(x.who).String(); *x.id == nobody && mint {
+			return event.Errorf(event.ErrCorrupt, "resolve reference: a new person got no alias")
+		}
+	}
+	return nil
+}
+
+// Query is a query in which references to persons are aliases. One to somebody who was never spoken of matches nothing.
+func (p *Privacy) Query(ctx context.Context, q storage.Query) (storage.Query, error) {
+	st := p.now.Load()
+	if st.plain || q.Stream.IsZero() && !q.Filter.NamesEntities() {
+		return q, nil
+	}
+	w := p.work(st)
+	defer w.done()
+	var err error
+	if !q.Stream.IsZero() {
+		if err = w.patch("stream", q.Stream.Kind, &q.Stream.ID); err != nil {
+			return q, err
+		}
+	}
+	if q.Filter, err = w.alias(q.Filter); err != nil {
+		return q, err
+	}
+	return q, w.resolve(ctx, false)
+}

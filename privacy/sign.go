@@ -1,0 +1,97 @@
+package privacy
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lethe-es/lethe/log"
+	"github.com/lethe-es/lethe/sealed"
+)
+
+// sign digests the personal values of requests, so that a repeated append is recognised without keeping anything from
+// which the values could be guessed: the key of the digest ends with its epoch.
+func (w *work) sign(ctx context.Context, requests []log.Request) error {
+	items := w.items
+	for i := range requests {
+		s := requests[i].Sealing
+		own := items[:len(s.Events)]
+		items = items[len(s.Events):]
+		w.plain = w.plain[:0]
+		for j := range own {
+			w.plain = own[j].sign(w.plain)
+		}
+		if len(w.plain) == 0 {
+			s.Events = nil
+			continue
+		}
+		if err := w.digest(ctx, s); err != nil {
+			return fmt.Errorf("append: %w", err)
+		}
+	}
+	return nil
+}
+
+// sign appends what is digested of one event: for each box its owners, its group, and its slots.
+func (it *item) sign(b []byte) []byte {
+	// Not in the order of the leaf: that of two persons' boxes of one group is chance, and differs in a repetition.
+	ordered := make([]*pending, len(it.boxes))
+	for i := range it.boxes {
+		ordered[i] = &it.boxes[i]
+	}
+	slices.SortFunc(ordered, (*pending).compare)
+	for _, x := range ordered {
+		b = append(b, it.draft.ID[:]...)
+		b = append(b, byte(len(x.box.Owners)))
+		for j := range x.box.Owners {
+			b = append(b, x.box.Owners[j].KRID[:]...)
+		}
+		b = append(append(b, byte(len(x.box.Group))), x.box.Group...)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(x.content.Slots)))
+		for j := range x.content.Slots {
+			s := &x.content.Slots[j]
+			b = append(b, s.Kind, s.State)
+			b = binary.BigEndian.AppendUint16(b, uint16(len(s.Path)))
+			b = append(b, s.Path...)
+			b = binary.BigEndian.AppendUint32(b, uint32(len(s.Value)))
+			b = append(b, s.Value...)
+		}
+	}
+	return b
+}
+
+// compare orders the boxes of one event by what is in them, and not by chance.
+func (p *pending) compare(o *pending) int {
+	owners := slices.CompareFunc(p.box.Owners, o.box.Owners,
+		func(a, b sealed.Owner) int { return bytes.Compare(a.KRID[:], b.KRID[:]) })
+	return cmp.Or(strings.Compare(p.box.Group, o.box.Group), strings.Compare(p.box.Class, o.box.Class), owners,
+		compareSlots(p.content.Slots[0], o.content.Slots[0]))
+}
+
+// digest makes the digests of w.plain: under the present epoch's key, and where the ids were given, so that the request
+// may be a repetition, under those of earlier epochs too.
+func (w *work) digest(ctx context.Context, s *log.Sealing) error {
+	keeper, err := w.Privacy.keys()
+	if err != nil {
+		return err
+	}
+	epoch, mac, err := keeper.RequestDigest(ctx)
+	if err != nil {
+		return err
+	}
+	for ; epoch > 0; epoch-- {
+		if sum, ok := mac(epoch, w.plain); ok {
+			d := log.Digest{Epoch: epoch}
+			copy(d.Sum[:], sum[:])
+			s.Digests = append(s.Digests, d)
+		}
+		if s.Minted {
+			break
+		}
+	}
+	return nil
+}

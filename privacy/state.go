@@ -1,0 +1,212 @@
+package privacy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/policy"
+	"github.com/lethe-es/lethe/storage"
+)
+
+// System streams and event types that say what may be held of persons. Their data is docs/format/policy.md and
+// docs/format/schema.md.
+var (
+	policyStream  = event.Stream(event.SystemKind, "policy")
+	schemasStream = event.Stream(event.SystemKind, "schemas")
+)
+
+const (
+	typeSchemaPushed   = event.SystemKind + ".SchemaPushed"
+	typeSchemaDemanded = event.SystemKind + ".SchemaDemanded"
+)
+
+// state is what may be held of persons, and opened, as of a fence. It does not change; a later one takes its place.
+type state struct {
+	fence    uint64
+	system   event.Position // policy and schemas up to here are in it
+	standing event.Position // what persons said up to here is in their keyrings
+	policy   *policy.Policy
+	plain    bool // nothing is declared personal or checked: events pass as they are
+}
+
+// refresh is the state as of the log's head. Whoever was fenced since the last one is forgotten by the keeper, so that
+// what is remembered of them is looked up again.
+func (p *Privacy) refresh(ctx context.Context) (*state, error) {
+	head, err := p.log.Head(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask the head of the log: %w", err)
+	}
+	if s := p.now.Load(); s != nil && s.fence == head.Fence {
+		return s, nil
+	}
+	return p.advance(ctx, &head)
+}
+
+// advance brings the state to a head.
+func (p *Privacy) advance(ctx context.Context, head *storage.Head) (*state, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.now.Load()
+	if old != nil && old.fence > head.Fence {
+		return old, nil // somebody else brought it further
+	}
+	next, everybody, err := p.begin(old)
+	if err != nil {
+		return nil, err
+	}
+	krids, all, err := p.fenced(ctx, next, head.Fence)
+	if err != nil {
+		return nil, err
+	}
+	if everybody || all {
+		if err := p.foldPolicy(ctx, next, head.Position); err != nil {
+			return nil, err
+		}
+	}
+	if p.keeper != nil {
+		if err := p.foldStanding(ctx, next, head.Position); err != nil {
+			return nil, err
+		}
+		p.keeper.Forget(krids)
+	}
+	p.now.Store(next)
+	return next, nil
+}
+
+// begin is a copy of a state, or the first one; whether everything is still to be read for it.
+func (p *Privacy) begin(old *state) (next *state, first bool, err error) {
+	if old != nil {
+		next := *old
+		return &next, false, nil
+	}
+	next = &state{plain: true}
+	if p.keeper != nil {
+		next.standing = p.keeper.Applied()
+	}
+	next.policy, err = policy.New(nil)
+	return next, true, err
+}
+
+// fenced moves the state to a fence, and says who was fenced since: these persons, or all.
+func (p *Privacy) fenced(ctx context.Context, s *state, upTo uint64) (krids []event.KRID, all bool, err error) {
+	if s.system == 0 { // nobody is remembered yet
+		s.fence = upTo
+		return []event.KRID{}, true, nil
+	}
+	krids = []event.KRID{}
+	for s.fence < upTo {
+		fences, err := p.log.Fences(ctx, s.fence)
+		if err != nil {
+			return nil, false, fmt.Errorf("ask the fences of the log: %w", err)
+		}
+		if len(fences) == 0 {
+			return nil, false, event.Errorf(event.ErrCorrupt,
+				"ask the fences of the log: those after %d are missing", s.fence)
+		}
+		for _, f := range fences {
+			s.fence = f.Number
+			all = all || f.KRID.IsZero()
+			if !f.KRID.IsZero() {
+				krids = append(krids, f.KRID)
+			}
+		}
+	}
+	return krids, all, nil
+}
+
+// foldPolicy applies the policies and schemas after those in s.
+func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position) error {
+	types := []string{policy.TypeSet, typeSchemaPushed, typeSchemaDemanded}
+	err := p.system(ctx, types, s.system, upTo, func(e *event.Event) error {
+		if e.Type != policy.TypeSet {
+			return p.schemas.Apply(e)
+		}
+		var data policySet
+		if err := json.Unmarshal(e.Data, &data); err != nil {
+			return event.Errorf(event.ErrCorrupt, "its policy is not JSON")
+		}
+		document, err := policy.ParseDocument(data.Document)
+		if err == nil {
+			s.policy, err = policy.New(document)
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read policy and schemas: %w", err)
+	}
+	s.system = max(upTo, 1)
+	s.plain = len(p.schemas.Types()) == 0 && !p.schemas.Demand() && unmarked(s.policy.Document())
+	return nil
+}
+
+// foldStanding puts into keyrings what persons said, and what was decided for them, since the last time: the log is
+// first, and whoever reads it does what a crash left undone. Applying an event again changes nothing.
+func (p *Privacy) foldStanding(ctx context.Context, s *state, upTo event.Position) error {
+	applied := 0
+	err := p.system(ctx, policy.StandingTypes(), s.standing, upTo, func(e *event.Event) error {
+		krid, err := event.ParseKRID(e.Stream.ID)
+		if err != nil {
+			return event.Errorf(event.ErrCorrupt, "its stream names no person")
+		}
+		applied++
+		err = p.keeper.Amend(ctx, krid, func(s *policy.Standing) (bool, error) { return s.Apply(e) })
+		if errors.Is(err, event.ErrDenied) || errors.Is(err, event.ErrInvalid) {
+			return nil // nothing is left of the person to amend, or Record refused it before and after it was in the log
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read what persons said: %w", err)
+	}
+	s.standing = upTo
+	if applied == 0 {
+		return nil
+	}
+	return p.keeper.SetApplied(ctx, upTo)
+}
+
+// system gives the system events of some types after a position.
+func (p *Privacy) system(ctx context.Context, types []string, after, upTo event.Position,
+	do func(e *event.Event) error,
+) error {
+	q := storage.Query{
+		Filter: event.Filter{{Kinds: []string{event.SystemKind}, Types: types}},
+		From:   uint64(after) + 1, To: uint64(upTo), Limit: 256,
+	}
+	for upTo > after {
+		page, err := p.log.Page(ctx, q)
+		if err != nil {
+			return err
+		}
+		for i := range page.Records {
+			e, err := page.Records[i].Event()
+			if err == nil {
+				err = do(&e)
+			}
+			if err != nil {
+				return fmt.Errorf("position %d: %w", page.Records[i].Position, err)
+			}
+		}
+		if page.Done {
+			return nil
+		}
+		q.From = page.Scanned + 1
+	}
+	return nil
+}
+
+// policySet is the data of lethe.PolicySet.
+type policySet struct {
+	Document json.RawMessage `json:"document"`
+}
+
+// unmarked tells whether a document declares nothing personal.
+func unmarked(d *policy.Document) bool {
+	return len(d.Metadata) == 0 && !slices.ContainsFunc(slices.Collect(maps.Values(d.Kinds)),
+		func(k policy.Kind) bool { return k.Person })
+}
