@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/keyring"
 	"github.com/lethe-es/lethe/ledger"
 	"github.com/lethe-es/lethe/policy"
 	"github.com/lethe-es/lethe/schema"
@@ -45,7 +46,7 @@ func (f *filler) finish(p *Privacy) error {
 	if len(f.values) == 0 {
 		return nil
 	}
-	v, err := p.version(f.event)
+	plan, err := p.plan(f.event)
 	if err != nil {
 		return err
 	}
@@ -55,52 +56,50 @@ func (f *filler) finish(p *Privacy) error {
 		}
 		return strings.Compare(a.Path, b.Path)
 	})
-	f.event.Data, err = v.Plan.Fill(f.event.Data, f.values)
+	f.event.Data, err = plan.Fill(f.event.Data, f.values)
 	return err
 }
 
-// version is the schema an event was checked against.
-func (p *Privacy) version(e *event.Event) (*schema.Version, error) {
+// plan is the schema an event was checked against.
+func (p *Privacy) plan(e *event.Event) (schema.Plan, error) {
 	v := p.schemas.Version(e.Schema)
 	if v == nil {
 		return nil, event.Errorf(event.ErrCorrupt, "read event %s: its schema %s is not in the log", e.ID, e.Schema)
 	}
-	return v, nil
+	return v.Plan()
 }
 
 // withhold notes of every value that is not opened where it would stand, and why.
 func (p *Privacy) withhold(e *event.Event, boxes []sealed.Box, of func(*sealed.Box) verdict, f *schema.Findings) error {
 	st := p.now.Load()
-	for i := range boxes {
-		if v := of(&boxes[i]); v.why != "" && v.why != policy.Undisclosed {
-			for _, key := range e.MetadataKeys() {
-				if m, ok := st.policy.Metadata(key); ok && m.Group == boxes[i].Group && e.Metadata[key] == "" {
-					e.Withheld = append(e.Withheld, event.Withheld{Path: "metadata/" + key, Group: m.Group, Reason: v.why,
-						Receipt: v.receipt})
-				}
-			}
+	note := func(path string, value *schema.Value) {
+		b := p.boxOf(e, boxes, value)
+		if b == nil {
+			return
+		}
+		if v := of(b); v.why != "" && v.why != policy.Undisclosed {
+			e.Withheld = append(e.Withheld, event.Withheld{Path: path, Group: b.Group, Reason: v.why, Receipt: v.receipt})
+		}
+	}
+	for _, key := range e.MetadataKeys() {
+		if m, ok := st.policy.Metadata(key); ok && e.Metadata[key] == "" {
+			note("metadata/"+key, &schema.Value{Mark: &schema.Mark{Group: m.Group, Retention: m.Retention},
+				Subjects: []schema.Subject{{From: schema.FromRelation, Role: m.Role}}})
 		}
 	}
 	if e.Schema == (event.SchemaID{}) || len(e.Data) == 0 {
 		return nil
 	}
-	v, err := p.version(e)
+	plan, err := p.plan(e)
 	if err != nil {
 		return err
 	}
-	if err := v.Plan.Locate(e.Data, f); err != nil {
+	if err := plan.Locate(e.Data, f); err != nil {
 		return err
 	}
 	for i := range f.Values {
-		value := &f.Values[i]
-		if value.State == ledger.Absent {
-			continue
-		}
-		if b := p.boxOf(e, boxes, value); b != nil {
-			if v := of(b); v.why != "" && v.why != policy.Undisclosed {
-				e.Withheld = append(e.Withheld, event.Withheld{Path: value.Path, Group: b.Group, Reason: v.why,
-					Receipt: v.receipt})
-			}
+		if value := &f.Values[i]; value.State != ledger.Absent {
+			note(value.Path, value)
 		}
 	}
 	return nil
@@ -129,7 +128,7 @@ func (p *Privacy) owns(e *event.Event, b *sealed.Box, subjects []schema.Subject)
 		case schema.FromStream:
 			ref = e.Stream.ID
 		case schema.FromStore:
-			ref = event.KRID(p.store).String()
+			ref = keyring.OfStore(p.store).String()
 		case schema.FromRelation:
 			ref = ""
 			for _, r := range e.Relations {

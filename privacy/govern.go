@@ -56,11 +56,15 @@ func (p *Privacy) SetPolicy(ctx context.Context, by event.Actor, text []byte, dr
 	if next.Digest() == st.policy.Digest() {
 		return nil, nil
 	}
-	changes := policy.Compare(st.policy.Document(), document, p.used(st))
+	used, err := p.used(st)
+	if err != nil {
+		return nil, err
+	}
+	changes := policy.Compare(st.policy.Document(), document, used)
 	for _, c := range changes {
-		if c.Refused && !dry {
+		if c.Effect == policy.Breaks && !dry {
 			return changes, &event.Error{Sentinel: event.ErrInvalid, Code: "policy_refused",
-				Message: fmt.Sprintf("set policy: %s: %s", c.Path, c.Text), Next: "check it first: lethe purpose check FILE"}
+				Message: fmt.Sprintf("set policy: %s: %s", c.Place, c.Text), Next: "check it first: lethe purpose check FILE"}
 		}
 	}
 	after, err := p.unused(ctx, st.policy, next)
@@ -92,17 +96,19 @@ func (p *Privacy) SetPolicy(ctx context.Context, by event.Actor, text []byte, dr
 var everybody = []storage.Fence{{}}
 
 // used are the names of the policy that schemas and persons depend on.
-func (p *Privacy) used(st *state) []string {
+func (p *Privacy) used(st *state) ([]string, error) {
 	seen := map[string]bool{}
 	for _, typ := range p.schemas.Types() {
 		for _, v := range p.schemas.Versions(typ) {
-			for _, place := range v.Plan.Marks() {
+			plan, err := v.Plan()
+			if err != nil {
+				return nil, err
+			}
+			for _, place := range plan.Marks() {
 				if place.Mark != nil {
-					seen[place.Mark.Group] = true
+					seen[place.Mark.Group], seen[place.Mark.Retention] = true, true
 				}
-				if place.Reference != "" {
-					seen[place.Reference] = true
-				}
+				seen[place.Reference] = true
 			}
 		}
 	}
@@ -111,7 +117,8 @@ func (p *Privacy) used(st *state) []string {
 			seen[name] = true
 		}
 	}
-	return slices.Sorted(maps.Keys(seen))
+	delete(seen, "")
+	return slices.Sorted(maps.Keys(seen)), nil
 }
 
 // becoming lists the kinds that become persons.
@@ -221,7 +228,7 @@ func (p *Privacy) Record(ctx context.Context, by event.Actor, id event.ID, r pol
 
 // applicable checks that an event about a person can be applied, or is.
 func (p *Privacy) applicable(ctx context.Context, krid event.KRID, e *event.Event) error {
-	keeper, err := p.keys()
+	keeper, err := p.ring()
 	if err != nil {
 		return err
 	}

@@ -18,16 +18,16 @@ import (
 
 // item is one event on its way to being sealed.
 type item struct {
-	write   *log.Write
-	draft   *event.Draft
-	version *schema.Version
-	found   schema.Findings
-	owners  []who    // of the values found, one after the other
-	count   []int    // of owners, value by value
-	alias   []who    // of the references found
-	marked  []marked // personal metadata
-	boxes   []pending
-	out     *log.Sealed
+	write  *log.Write
+	draft  *event.Draft
+	plan   schema.Plan // nil: no schema
+	found  schema.Findings
+	owners []who    // of the values found, one after the other
+	count  []int    // of owners, value by value
+	alias  []who    // of the references found
+	marked []marked // personal metadata
+	boxes  []pending
+	out    *log.Sealed
 }
 
 // marked is a personal metadata value.
@@ -63,7 +63,7 @@ func (it *item) clear() {
 // collect checks one event against its schema, finds what is personal in it, and says which persons it speaks of.
 func (it *item) collect(w *work, write *log.Write, d *event.Draft) (err error) {
 	it.write, it.draft = write, d
-	if it.version, err = it.schema(w); err != nil {
+	if it.plan, err = it.schema(w); err != nil {
 		return err
 	}
 	if d.Collection != "" {
@@ -71,7 +71,7 @@ func (it *item) collect(w *work, write *log.Write, d *event.Draft) (err error) {
 			return it.errorf(event.ErrInvalid, "collection_unknown", "the policy has no collection %s", d.Collection)
 		}
 	}
-	if it.version != nil {
+	if it.plan != nil {
 		if err := it.locate(w); err != nil {
 			return err
 		}
@@ -90,9 +90,9 @@ func (it *item) collect(w *work, write *log.Write, d *event.Draft) (err error) {
 	return nil
 }
 
-// schema is the version that the event is checked against: the one it names, else the present one of its type; nil if
-// there is none.
-func (it *item) schema(w *work) (*schema.Version, error) {
+// schema is what the event is checked against: the version it names, else the present one of its type; nil if there is
+// none.
+func (it *item) schema(w *work) (schema.Plan, error) {
 	d := it.draft
 	if d.Schema == (event.SchemaID{}) {
 		v := w.schemas.Current(d.Type)
@@ -100,10 +100,11 @@ func (it *item) schema(w *work) (*schema.Version, error) {
 			return nil, it.errorf(event.ErrInvalid, "no_schema", "the store demands a schema for every type").
 				Hint("push one: lethe schema push")
 		}
-		if v != nil {
-			d.Schema = v.ID
+		if v == nil {
+			return nil, nil
 		}
-		return v, nil
+		d.Schema = v.ID
+		return v.Plan()
 	}
 	v := w.schemas.Version(d.Schema)
 	switch {
@@ -113,15 +114,14 @@ func (it *item) schema(w *work) (*schema.Version, error) {
 	case v.Type != d.Type:
 		return nil, it.errorf(event.ErrInvalid, "schema_mismatch", "schema %s is one of %q", d.Schema, v.Type)
 	}
-	return v, nil
+	return v.Plan()
 }
 
 // locate checks the data and finds its personal values and references.
 func (it *item) locate(w *work) error {
-	d, plan := it.draft, it.version.Plan
+	d, plan := it.draft, it.plan
 	if d.Format != plan.Format() {
-		return it.errorf(event.ErrInvalid, "wrong_format", "its data is not in the format of its schema (%s)",
-			it.version.Notation)
+		return it.errorf(event.ErrInvalid, "wrong_format", "its data is not in the format of its schema")
 	}
 	data := []byte(d.Data)
 	if len(data) == 0 && d.Format == event.JSON {
@@ -162,7 +162,7 @@ func (it *item) owner(w *work, s *schema.Subject) (who, error) {
 	case schema.FromData:
 		return w.person(s.Kind, s.Ref)
 	case schema.FromStore:
-		return w.add(storeItself), nil
+		return w.known(event.SystemKind, keyring.OfStore(w.store)), nil
 	case schema.FromStream:
 		if !w.policy.Person(it.write.Stream.Kind) {
 			return 0, it.errorf(event.ErrInvalid, "subject_unresolved",
@@ -228,7 +228,7 @@ func (it *item) box(w *work) error {
 			return err
 		}
 	}
-	if it.version != nil && len(it.found.Values)+len(it.found.References) > 0 {
+	if it.plan != nil && len(it.found.Values)+len(it.found.References) > 0 {
 		if err := it.cut(w); err != nil {
 			return err
 		}
@@ -266,7 +266,7 @@ func (it *item) cut(w *work) error {
 	for i, x := range it.alias {
 		alias[i] = w.krid(x)
 	}
-	open, holes, err := it.version.Plan.Cut(it.draft.Data, &it.found, alias, nil)
+	open, holes, err := it.plan.Cut(it.draft.Data, &it.found, alias, nil)
 	if err != nil {
 		return err
 	}
@@ -370,7 +370,7 @@ func (it *item) bucket(w *work, m *schema.Mark) (int64, error) {
 		}
 		from = date
 	}
-	return w.policy.Bucket(m.Retention, from, now)
+	return w.policy.BucketAt(m.Retention, from, now)
 }
 
 // date is the date that a pointer leads to in the data.

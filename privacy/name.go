@@ -78,11 +78,11 @@ func (r *reading) spokenOf(e *event.Event, f *schema.Findings) (list []event.KRI
 	if e.Schema == (event.SchemaID{}) || len(e.Data) == 0 {
 		return list, nil
 	}
-	v, err := r.version(e)
+	plan, err := r.plan(e)
 	if err != nil {
 		return nil, err
 	}
-	if err := v.Plan.Locate(e.Data, f); err != nil {
+	if err := plan.Locate(e.Data, f); err != nil {
 		return nil, err
 	}
 	for i := range f.References {

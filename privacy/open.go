@@ -126,7 +126,7 @@ func (r *reading) open(ctx context.Context, o event.Opening) error {
 
 // decide finds out, as of one state, which boxes may be opened, and gets their keys.
 func (r *reading) decide(ctx context.Context, o event.Opening) (err error) {
-	keeper, err := r.Privacy.keys()
+	keeper, err := r.ring()
 	if err != nil {
 		return err
 	}

@@ -28,15 +28,22 @@ type patch struct {
 	who
 }
 
-// storeItself is the keyring of values that belong to nobody but are sealed all the same.
-var storeItself = keyring.Reference{Kind: event.SystemKind, Ref: "store"}
-
 func (p *people) clear() {
 	clear(p.refs)
 	clear(p.patches)
 	p.refs, p.given, p.kinds, p.found = p.refs[:0], p.given[:0], p.kinds[:0], p.found[:0]
 	p.patches = p.patches[:0]
 	p.index = nil
+}
+
+// known is who has an alias, spoken of as an entity of a kind.
+func (p *people) known(kind string, k event.KRID) who {
+	i := slices.Index(p.given, k)
+	if i < 0 {
+		i = len(p.given)
+		p.given, p.kinds = append(p.given, k), append(p.kinds, kind)
+	}
+	return who(-1 - i)
 }
 
 // linear is how many references are searched one by one.
@@ -87,12 +94,7 @@ func (w *work) person(kind, ref string) (who, error) {
 		if err != nil {
 			return 0, err
 		}
-		i := slices.Index(w.given, k)
-		if i < 0 {
-			i = len(w.given)
-			w.given, w.kinds = append(w.given, k), append(w.kinds, kind)
-		}
-		return who(-1 - i), nil
+		return w.known(kind, k), nil
 	}
 	normal, err := w.policy.Normal(kind, ref)
 	if err != nil {
@@ -145,12 +147,14 @@ func (w *work) resolve(ctx context.Context, mint bool) error {
 	if len(w.refs)+len(w.given) == 0 {
 		return nil
 	}
-	keeper, err := w.Privacy.keys()
+	keeper, err := w.ring()
 	if err != nil {
 		return err
 	}
-	if len(w.given) > 0 && mint {
-		if err := keeper.Check(ctx, w.given); err != nil {
+	own := keyring.OfStore(w.store) // it is there as soon as it is needed
+	given := slices.DeleteFunc(slices.Clone(w.given), func(k event.KRID) bool { return k == own })
+	if len(given) > 0 && mint {
+		if err := keeper.Check(ctx, given); err != nil {
 			return err
 		}
 	}

@@ -67,8 +67,8 @@ func New(ctx context.Context, l *log.Log, keeper *keyring.Keeper, uses storage.U
 	return p, nil
 }
 
-// keys is the keeper, or why there is none.
-func (p *Privacy) keys() (*keyring.Keeper, error) {
+// ring is the keeper, or why there is none.
+func (p *Privacy) ring() (*keyring.Keeper, error) {
 	if p.keeper == nil {
 		return nil, event.Errorf(event.ErrUnsupported, "use keys: the store was opened without a key service").
 			Hint("open it with one to hold personal data: --kms")

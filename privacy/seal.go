@@ -155,11 +155,11 @@ func (w *work) unlock(ctx context.Context) error {
 	if len(w.wants) == 0 {
 		return nil
 	}
-	keeper, err := w.Privacy.keys()
+	keeper, err := w.ring()
 	if err != nil {
 		return err
 	}
-	w.work.keys = slices.Grow(w.keys[:0], len(w.wants))[:len(w.wants)]
+	w.keys = slices.Grow(w.keys[:0], len(w.wants))[:len(w.wants)]
 	return keeper.ForSealing(ctx, w.wants, w.keys)
 }
 

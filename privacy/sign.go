@@ -21,11 +21,11 @@ func (w *work) sign(ctx context.Context, requests []log.Request) error {
 		s := requests[i].Sealing
 		own := items[:len(s.Events)]
 		items = items[len(s.Events):]
-		w.plain = w.plain[:0]
+		w.bench.plain = w.bench.plain[:0]
 		for j := range own {
-			w.plain = own[j].sign(w.plain)
+			w.bench.plain = own[j].sign(w.bench.plain)
 		}
-		if len(w.plain) == 0 {
+		if len(w.bench.plain) == 0 {
 			s.Events = nil
 			continue
 		}
@@ -72,10 +72,10 @@ func (p *pending) compare(o *pending) int {
 		compareSlots(p.content.Slots[0], o.content.Slots[0]))
 }
 
-// digest makes the digests of w.plain: under the present epoch's key, and where the ids were given, so that the request
+// digest makes the digests of w.bench.plain: under the present epoch's key, and where the ids were given, so that the request
 // may be a repetition, under those of earlier epochs too.
 func (w *work) digest(ctx context.Context, s *log.Sealing) error {
-	keeper, err := w.Privacy.keys()
+	keeper, err := w.ring()
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (w *work) digest(ctx context.Context, s *log.Sealing) error {
 		return err
 	}
 	for ; epoch > 0; epoch-- {
-		if sum, ok := mac(epoch, w.plain); ok {
+		if sum, ok := mac(epoch, w.bench.plain); ok {
 			d := log.Digest{Epoch: epoch}
 			copy(d.Sum[:], sum[:])
 			s.Digests = append(s.Digests, d)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/policy"
+	"github.com/lethe-es/lethe/schema"
 	"github.com/lethe-es/lethe/storage"
 )
 
@@ -17,13 +18,14 @@ import (
 // docs/format/schema.md.
 var (
 	policyStream  = event.Stream(event.SystemKind, "policy")
-	schemasStream = event.Stream(event.SystemKind, "schemas")
+	schemasStream = event.Stream(event.SystemKind, schema.StreamName)
 )
 
-const (
-	typeSchemaPushed   = event.SystemKind + ".SchemaPushed"
-	typeSchemaDemanded = event.SystemKind + ".SchemaDemanded"
-)
+// standingTypes are the types of the events that Standing.Apply takes.
+var standingTypes = []string{
+	policy.TypeConsentRecorded, policy.TypeConsentWithdrawn, policy.TypeSubjectRestricted, policy.TypeRestrictionReleased,
+	policy.TypeObjectionRecorded, policy.TypeObjectionBalanced, policy.TypeChildNoted, policy.TypeChildCleared,
+}
 
 // state is what may be held of persons, and opened, as of a fence. It does not change; a later one takes its place.
 type state struct {
@@ -55,15 +57,18 @@ func (p *Privacy) advance(ctx context.Context, head *storage.Head) (*state, erro
 	if old != nil && old.fence > head.Fence {
 		return old, nil // somebody else brought it further
 	}
-	next, everybody, err := p.begin(old)
+	next, first, err := p.begin(old)
 	if err != nil {
 		return nil, err
 	}
-	krids, all, err := p.fenced(ctx, next, head.Fence)
-	if err != nil {
-		return nil, err
+	krids, all := []event.KRID(nil), true
+	if next.fence = head.Fence; !first {
+		next.fence = old.fence
+		if krids, all, err = p.fenced(ctx, next, head.Fence); err != nil {
+			return nil, err
+		}
 	}
-	if everybody || all {
+	if all {
 		if err := p.foldPolicy(ctx, next, head.Position); err != nil {
 			return nil, err
 		}
@@ -72,7 +77,9 @@ func (p *Privacy) advance(ctx context.Context, head *storage.Head) (*state, erro
 		if err := p.foldStanding(ctx, next, head.Position); err != nil {
 			return nil, err
 		}
-		p.keeper.Forget(krids)
+		if len(krids) > 0 { // none would mean all
+			p.keeper.Forget(krids)
+		}
 	}
 	p.now.Store(next)
 	return next, nil
@@ -94,11 +101,6 @@ func (p *Privacy) begin(old *state) (next *state, first bool, err error) {
 
 // fenced moves the state to a fence, and says who was fenced since: these persons, or all.
 func (p *Privacy) fenced(ctx context.Context, s *state, upTo uint64) (krids []event.KRID, all bool, err error) {
-	if s.system == 0 { // nobody is remembered yet
-		s.fence = upTo
-		return []event.KRID{}, true, nil
-	}
-	krids = []event.KRID{}
 	for s.fence < upTo {
 		fences, err := p.log.Fences(ctx, s.fence)
 		if err != nil {
@@ -121,7 +123,7 @@ func (p *Privacy) fenced(ctx context.Context, s *state, upTo uint64) (krids []ev
 
 // foldPolicy applies the policies and schemas after those in s.
 func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position) error {
-	types := []string{policy.TypeSet, typeSchemaPushed, typeSchemaDemanded}
+	types := []string{policy.TypeSet, schema.TypePushed, schema.TypeDemanded}
 	err := p.system(ctx, types, s.system, upTo, func(e *event.Event) error {
 		if e.Type != policy.TypeSet {
 			return p.schemas.Apply(e)
@@ -139,7 +141,7 @@ func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position)
 	if err != nil {
 		return fmt.Errorf("read policy and schemas: %w", err)
 	}
-	s.system = max(upTo, 1)
+	s.system = upTo
 	s.plain = len(p.schemas.Types()) == 0 && !p.schemas.Demand() && unmarked(s.policy.Document())
 	return nil
 }
@@ -148,7 +150,7 @@ func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position)
 // first, and whoever reads it does what a crash left undone. Applying an event again changes nothing.
 func (p *Privacy) foldStanding(ctx context.Context, s *state, upTo event.Position) error {
 	applied := 0
-	err := p.system(ctx, policy.StandingTypes(), s.standing, upTo, func(e *event.Event) error {
+	err := p.system(ctx, standingTypes, s.standing, upTo, func(e *event.Event) error {
 		krid, err := event.ParseKRID(e.Stream.ID)
 		if err != nil {
 			return event.Errorf(event.ErrCorrupt, "its stream names no person")
@@ -163,7 +165,7 @@ func (p *Privacy) foldStanding(ctx context.Context, s *state, upTo event.Positio
 	if err != nil {
 		return fmt.Errorf("read what persons said: %w", err)
 	}
-	s.standing = upTo
+	s.standing = max(s.standing, upTo)
 	if applied == 0 {
 		return nil
 	}

@@ -55,7 +55,7 @@ func (p *Privacy) Person(ctx context.Context, o event.Opening, krid event.KRID) 
 	if err != nil {
 		return Person{}, err
 	}
-	keeper, err := p.keys()
+	keeper, err := p.ring()
 	if err != nil {
 		return Person{}, err
 	}
@@ -228,7 +228,7 @@ func (p *Privacy) Uses(ctx context.Context, q storage.UseQuery) (storage.UsePage
 		return storage.UsePage{}, err
 	}
 	if p.uses == nil {
-		_, err := p.keys()
+		_, err := p.ring()
 		return storage.UsePage{}, err
 	}
 	page, err := p.uses.PageUses(ctx, q)

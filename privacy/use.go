@@ -101,7 +101,7 @@ func (r *reading) sealWords(ctx context.Context, krid event.KRID, words string) 
 	if err != nil {
 		return nil, err
 	}
-	keeper, err := r.Privacy.keys()
+	keeper, err := r.ring()
 	if err != nil {
 		return nil, err
 	}

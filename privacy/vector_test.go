@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	aead "github.com/tink-crypto/tink-go/v2/aead/subtle"
+	mac "github.com/tink-crypto/tink-go/v2/mac/subtle"
 	tink "github.com/tink-crypto/tink-go/v2/subtle"
 
 	"github.com/lethe-es/lethe/event"
@@ -90,11 +91,15 @@ func oracle(t testing.TB, retention, group [32]byte, info []byte) *aead.AESGCM {
 // prk is HKDF-Extract of the retention key and a group key, by the definition of RFC 5869: HMAC.
 func prk(t testing.TB, retention, group [32]byte) [32]byte {
 	t.Helper()
-	mac, err := tink.ComputeHMAC("SHA256", retention[:], group[:], 32)
+	h, err := mac.NewHMAC("SHA256", retention[:], 32)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return [32]byte(mac)
+	sum, err := h.ComputeMAC(group[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return [32]byte(sum)
 }
 
 func (f *fixture) seal(t testing.TB) {
@@ -235,7 +240,7 @@ func TestBoxIsBound(t *testing.T) {
 		"class":      func(b *sealed.Box, _ *sealed.Place, _ *[32]byte) { b.Class += "x" },
 		"bucket":     func(b *sealed.Box, _ *sealed.Place, _ *[32]byte) { b.Bucket++ },
 		"generation": func(b *sealed.Box, _ *sealed.Place, _ *[32]byte) { b.Owners[0].Generation++ },
-		"collection": func(b *sealed.Box, _ *sealed.Place, _ *[32]byte) { b.Collection = "" },
+		"collection": func(b *sealed.Box, _ *sealed.Place, _ *[32]byte) { b.Collection = "letter" },
 		"commitment": func(b *sealed.Box, _ *sealed.Place, _ *[32]byte) { b.Commitment[0]++ },
 		"nonce":      func(b *sealed.Box, _ *sealed.Place, _ *[32]byte) { b.Nonce[0]++ },
 		"ciphertext": func(b *sealed.Box, _ *sealed.Place, _ *[32]byte) { b.Cipher = bytes.Clone(b.Cipher); b.Cipher[7]++ },
