@@ -1,9 +1,13 @@
 package privacy
 
 import (
+	"context"
+	"fmt"
 	"io"
 
+	"github.com/lethe-es/lethe/keyring"
 	"github.com/lethe-es/lethe/sealed"
+	"github.com/lethe-es/lethe/storage"
 )
 
 // SealBox seals content into box as the road does, and returns the commitment it got.
@@ -16,4 +20,34 @@ func SealBox(box *sealed.Box, place *sealed.Place, c *sealed.Content, keys [][32
 // OpenBox opens a box as the road does.
 func OpenBox(box *sealed.Box, place *sealed.Place, owner int, key [32]byte) (*sealed.Content, error) {
 	return new(bench).open(box, place, owner, &key)
+}
+
+// Paths opens every box of a record and lists what lies in it, as "group path state".
+func (p *Privacy) Paths(ctx context.Context, record *storage.Record) (list []string, err error) {
+	e, err := record.Event()
+	if err != nil {
+		return nil, err
+	}
+	boxes, err := sealed.Parse(record.Boxes)
+	if err != nil {
+		return nil, err
+	}
+	place := sealed.Place{Context: sealed.InEvent, Store: p.store, ID: e.ID, Type: e.Type, Schema: e.Schema}
+	for i := range boxes {
+		b := &boxes[i]
+		var key [1]keyring.Opened
+		want := keyring.OpenWant{Generation: b.Owners[0].Generation, Want: keyring.Want{KRID: b.Owners[0].KRID,
+			Group: b.Group, Class: b.Class, Bucket: b.Bucket}}
+		if err := p.keeper.ForOpening(ctx, []keyring.OpenWant{want}, key[:]); err != nil {
+			return nil, err
+		}
+		c, err := new(bench).open(b, &place, 0, &key[0].PRK)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range c.Slots {
+			list = append(list, fmt.Sprint(b.Group, " ", s.Path, " ", s.State))
+		}
+	}
+	return list, nil
 }

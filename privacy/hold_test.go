@@ -256,6 +256,30 @@ func TestMovedBoxes(t *testing.T) {
 	}
 }
 
+// TestNothingLeftOver seals events one after the other, whose memory is used again: in each box is what belongs there.
+func TestNothingLeftOver(t *testing.T) {
+	r := newRig(t)
+	r.declare()
+	for i, c := range []struct{ data, want string }{
+		{`{"customer":"1","name":"a"}`, "identity /name 2"},
+		{`{"customer":"2","name":"b","income":7}`, "finance /income 2, identity /name 2"},
+		{`{"customer":"3","name":"c","house":"h"}`, "identity /name 2, store-only /house 2"},
+		{`{"customer":"1","name":"d","email":"e"}`, "contact /email 2, identity /name 2"},
+		{`{"customer":"2","name":"e","email":null,"home":"x","spouse":"1"}`, "contact /home 2, contact /email 1, identity /name 2"},
+	} {
+		for range 5 {
+			result := r.mustAppend(event.Stream("case", "c1"), event.Draft{Type: "Registered", Data: []byte(c.data)})
+			paths, err := r.Paths(context.Background(), &r.records(result)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(paths, ", "); got != c.want {
+				t.Errorf("event %d: in its boxes is %s, want %s", i, got, c.want)
+			}
+		}
+	}
+}
+
 // TestErrorsHoldNoValues makes every door refuse something personal, and looks for it in what they say.
 func TestErrorsHoldNoValues(t *testing.T) {
 	r := newRig(t)

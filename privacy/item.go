@@ -49,9 +49,10 @@ func (it *item) clear() {
 	values, references := it.found.Values, it.found.References
 	clear(values)
 	clear(references)
-	for i := range it.boxes {
-		clear(it.boxes[i].content.Slots)
-		it.boxes[i] = pending{content: sealed.Content{Slots: it.boxes[i].content.Slots[:0]}}
+	boxes := it.boxes[:cap(it.boxes)] // those that were dropped, too
+	for i := range boxes {
+		clear(boxes[i].content.Slots)
+		boxes[i] = pending{content: sealed.Content{Slots: boxes[i].content.Slots[:0]}}
 	}
 	clear(it.marked)
 	*it = item{
@@ -340,6 +341,7 @@ func (it *item) add(w *work, m *schema.Mark, bucket int64, krids []event.KRID) (
 		it.boxes = append(it.boxes, pending{})
 	}
 	b := &it.boxes[len(it.boxes)-1]
+	b.content.Slots = b.content.Slots[:0]
 	b.box = sealed.Box{Group: m.Group, Class: m.Retention, Bucket: bucket, Collection: it.draft.Collection,
 		Joint: len(krids) > 1, Owners: make([]sealed.Owner, len(krids))}
 	for i, k := range krids {
