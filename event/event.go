@@ -60,6 +60,7 @@ type Event struct {
 	RecordedAt time.Time // the store's clock, UTC microseconds
 	Draft
 	Leaf     [32]byte   // its leaf in the log's Merkle tree (RFC 6962)
+	Boxes    []byte     // its sealed values, as package sealed encodes them; nil: none
 	Withheld []Withheld // personal values that are not shown; null stands in their place
 	Names    []Name     // references behind its aliases, where the reader may see them
 	Pruned   bool       // truncated: header and leaf remain, everything else is gone

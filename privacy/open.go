@@ -33,6 +33,24 @@ func (p *Privacy) Open(ctx context.Context, o event.Opening, records []storage.R
 	return r.events, nil
 }
 
+// OpenBoxes opens events that a consumer holds from elsewhere, such as a bus: as they were read without a purpose, with
+// their Boxes. It is Open in everything else: the use is recorded, and what may not be seen is withheld. Boxes open only
+// with the event they were sealed in; where they come from does not matter.
+func (p *Privacy) OpenBoxes(ctx context.Context, o event.Opening, events []event.Event) ([]event.Event, error) {
+	records := make([]storage.Record, len(events))
+	for i := range events {
+		e := &events[i]
+		d := e.Draft
+		d.Canonical()
+		if err := d.Validate(); err != nil {
+			return nil, fmt.Errorf("open event %s: %w", e.ID, err)
+		}
+		records[i] = storage.Record{Position: e.Position, ID: e.ID, Stream: e.Stream, Version: e.Version, Type: e.Type,
+			Recorded: event.Micros(e.RecordedAt), Leaf: e.Leaf, Body: event.AppendBody(nil, &d), Boxes: e.Boxes}
+	}
+	return p.Open(ctx, o, records)
+}
+
 // reading is the opening of one batch of records.
 type reading struct {
 	*Privacy
@@ -63,6 +81,7 @@ func (r *reading) decode() error {
 		if err != nil {
 			return err
 		}
+		e.Boxes = r.records[i].Boxes
 		r.events[i] = e
 		r.first = append(r.first, len(r.boxes))
 		if r.boxes, err = sealed.ParseInto(r.boxes, r.records[i].Boxes); err != nil {
