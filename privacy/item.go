@@ -253,7 +253,7 @@ func (it *item) relate(w *work) {
 }
 
 func (it *item) subject(w *work, x who) {
-	kind, id := w.kind(x), w.krid(x).String()
+	kind, id := w.kind(x), w.text(x)
 	d := it.draft
 	known := kind == event.SystemKind || it.write.Stream == event.Stream(kind, id) ||
 		slices.ContainsFunc(d.Relations, func(r event.Relation) bool { return r.Kind == kind && r.ID == id })

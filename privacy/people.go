@@ -16,6 +16,7 @@ type people struct {
 	given   []event.KRID
 	kinds   []string     // of given
 	found   []event.KRID // of refs
+	texts   [2][]string  // of the aliases of found and of given, once they are wanted
 	patches []patch
 }
 
@@ -33,6 +34,10 @@ func (p *people) clear() {
 	clear(p.patches)
 	p.refs, p.given, p.kinds, p.found = p.refs[:0], p.given[:0], p.kinds[:0], p.found[:0]
 	p.patches = p.patches[:0]
+	for i := range p.texts {
+		clear(p.texts[i])
+		p.texts[i] = p.texts[i][:0]
+	}
 	p.index = nil
 }
 
@@ -77,6 +82,21 @@ func (p *people) krid(x who) event.KRID {
 		return p.given[-1-x]
 	}
 	return p.found[x]
+}
+
+// text is krid as text.
+func (p *people) text(x who) string {
+	list, i := &p.texts[0], int(x)
+	if x < 0 {
+		list, i = &p.texts[1], int(-1-x)
+	}
+	for len(*list) <= i {
+		*list = append(*list, "")
+	}
+	if (*list)[i] == "" {
+		(*list)[i] = p.krid(x).String()
+	}
+	return (*list)[i]
 }
 
 // kind is of what kind of entity a person is spoken of.
@@ -164,7 +184,7 @@ func (w *work) resolve(ctx context.Context, mint bool) error {
 		}
 	}
 	for _, x := range w.patches {
-		if *x.id = w.krid(x.who).String(); *x.id == nobody && mint {
+		if *x.id = w.text(x.who); *x.id == nobody && mint {
 			return event.Errorf(event.ErrCorrupt, "resolve reference: a new person got no alias")
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/lethe-es/lethe/event"
@@ -71,12 +72,26 @@ func Append(b []byte, boxes []Box) []byte {
 	if len(boxes) == 0 {
 		return b
 	}
-	b = append(b, format, suiteAESGCM)
+	size := 4
+	for i := range boxes {
+		size += boxes[i].size()
+	}
+	b = append(slices.Grow(b, size), format, suiteAESGCM)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(boxes)))
 	for i := range boxes {
 		b = boxes[i].append(b)
 	}
 	return b
+}
+
+// size is how many bytes the box takes, at most.
+func (x *Box) size() int {
+	each := len(event.KRID{}) + 4
+	if x.Joint {
+		each += WrappedBytes
+	}
+	return 1 + 3 + len(x.Group) + len(x.Class) + len(x.Collection) + 8 + len(x.Commitment) + 1 + len(x.Owners)*each +
+		NonceBytes + 4 + len(x.Cipher)
 }
 
 func (x *Box) append(b []byte) []byte {
