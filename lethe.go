@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/keyring"
 	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/log"
 	"github.com/lethe-es/lethe/privacy"
@@ -85,6 +86,22 @@ func (s *Store) Privacy() *privacy.Privacy {
 	return nil
 }
 
+// Keeper keeps the keyrings of a store in this process; nil where it holds no personal data, or is a server's.
+func (s *Store) Keeper() *keyring.Keeper {
+	if b, ok := s.backend.(*local); ok {
+		return b.keeper
+	}
+	return nil
+}
+
+// KeySizes is the bytes its keystore takes, by part; nil where Keeper is.
+func (s *Store) KeySizes(ctx context.Context) ([]storage.Size, error) {
+	if b, ok := s.backend.(*local); ok && b.keystore != nil {
+		return b.keystore.KeySizes(ctx)
+	}
+	return nil, nil
+}
+
 // New is a store over a backend that is open, with the identity of its log. It is for backends such as package client.
 func New(backend Backend, identity storage.Identity) *Store {
 	identity.Secret = [32]byte{}
@@ -96,7 +113,7 @@ func (s *Store) Close() error { return s.backend.Close() }
 
 // As is a session in which actor acts: its appends carry the actor as issuer, unless a draft names one. The zero
 // Actor is nobody named.
-func (s *Store) As(actor event.Actor) *Session { return &Session{store: s, actor: actor} }
+func (s *Store) As(actor event.Actor) *Session { return &Session{store: s, actor: actor, code: s.code} }
 
 // Head is the state of the log, without the store's secret.
 func (s *Store) Head(ctx context.Context) (storage.Head, error) { return s.backend.Head(ctx) }

@@ -15,6 +15,13 @@ type Session struct {
 	actor           event.Actor
 	cause           *event.Event
 	purpose, reason string
+	code            string // what reads
+}
+
+// For is a session that opens as o says, for who speaks for others: a server for its callers, whose code it is that
+// reads. Session.For is for everybody else.
+func (s *Store) For(o event.Opening) *Session {
+	return &Session{store: s, actor: o.Actor, purpose: o.Purpose, reason: o.Reason, code: o.Code}
 }
 
 // For is a session that reads personal data for a purpose and a reason: a code and a case or ticket id, such as
@@ -31,7 +38,7 @@ func (s *Session) opening() event.Opening {
 	if s.purpose == "" {
 		return event.Opening{}
 	}
-	return event.Opening{Actor: s.actor, Purpose: s.purpose, Reason: s.reason, Code: s.store.code}
+	return event.Opening{Actor: s.actor, Purpose: s.purpose, Reason: s.reason, Code: s.code}
 }
 
 // CausedBy is a session whose appends are consequences of e: they inherit its correlation and trace context and name

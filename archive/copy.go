@@ -4,7 +4,8 @@
 //	report, err := archive.Copy(ctx, from, to, archive.CopyOptions{Place: "postgres://lethe@db/bank"})
 //
 // Positions, ids, versions, times, leaves and bodies come over as they are, and with them closed and truncated streams,
-// checkpoints with their revisions, and tokens: a cursor, a receipt or a proof of the old store holds for the new one.
+// fences, checkpoints with their revisions, and tokens: a cursor, a receipt or a proof of the old store holds for the
+// new one.
 // Tree and index of the copy are computed anew, from its own rows, and the copy counts only if they give the root of
 // the source. At no time can both stores be appended to:
 //
@@ -190,7 +191,7 @@ func (c *copier) copy(ctx context.Context) error {
 	if err := c.streams(ctx); err != nil {
 		return err
 	}
-	if err := c.inherit(ctx); err != nil {
+	if err := c.inherit(ctx, &head); err != nil {
 		return err
 	}
 	if err := c.prove(ctx, &head); err != nil {

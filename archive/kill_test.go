@@ -132,6 +132,15 @@ func (m *mortal) Inherit(ctx context.Context, c []storage.NamedCheckpoint, token
 	return err
 }
 
+func (m *mortal) InheritFences(ctx context.Context, upTo uint64, fences []storage.Fence) error {
+	_, err := call(m.victim, func() (any, error) { return nil, m.Store.InheritFences(ctx, upTo, fences) })
+	return err
+}
+
+func (m *mortal) Fences(ctx context.Context, after uint64, limit int) ([]storage.Fence, error) {
+	return call(m.victim, func() ([]storage.Fence, error) { return m.Store.Fences(ctx, after, min(limit, 2)) })
+}
+
 // TestCopyKilled kills a copy at each of its calls, before and after the call took effect. Then at most one store is
 // live, life goes on in a source that still is, and copying again gives a whole copy.
 func TestCopyKilled(t *testing.T) {

@@ -106,6 +106,8 @@ func (l *life) step() error {
 		return l.advance(fmt.Sprint("follower", l.rand.IntN(3)))
 	case n < 30:
 		return l.token()
+	case n < 36:
+		return l.narrow()
 	}
 	return l.append(1 + l.rand.IntN(9))
 }
@@ -149,6 +151,15 @@ func (l *life) token() error {
 	return errors.Join(err, l.engine.UseTokens(l.t.Context(), map[string]int64{id: int64(l.rand.IntN(9))}))
 }
 
+// narrow sets fences, one or two.
+func (l *life) narrow() error {
+	fences := []storage.Fence{{Position: event.Position(l.rand.IntN(9))}, {KRID: event.KRID{byte(l.rand.IntN(3))}}}
+	_, err := l.engine.Commit(l.t.Context(), storage.Probe{}, func(storage.Head, storage.Found) (storage.Batch, error) {
+		return storage.Batch{Fences: fences[l.rand.IntN(2):]}, nil
+	})
+	return err
+}
+
 // content is what a store answers, of which a copy must give the same.
 type content struct {
 	Head        storage.Head
@@ -156,6 +167,7 @@ type content struct {
 	Streams     []storage.StreamState
 	Checkpoints []storage.NamedCheckpoint
 	Tokens      []storage.Token
+	Fences      []storage.Fence
 	Tiles       [][]byte
 	Found       map[string][]event.Position
 	Hits        []bool
@@ -164,11 +176,13 @@ type content struct {
 func read(t testing.TB, s storage.Store) (c content) {
 	t.Helper()
 	ctx := t.Context()
-	var all [5]error
+	var all [6]error
 	c.Head, all[0] = s.Head(ctx)
 	c.Streams, all[1] = s.Streams(ctx, storage.StreamQuery{Limit: 10_000})
 	c.Checkpoints, all[2] = s.Checkpoints(ctx)
 	c.Tokens, all[3] = s.Tokens(ctx)
+	fences, err := s.Fences(ctx, 0, 10_000)
+	c.Fences, all[5] = append(c.Fences, fences...), err
 	var tiles []storage.TileID
 	for n := range uint64(c.Head.Position) / ledger.TileWidth {
 		tiles = append(tiles, storage.TileID{N: n})
@@ -192,7 +206,7 @@ func read(t testing.TB, s storage.Store) (c content) {
 			Filter: q.Filter, After: c.Head.Position * event.Position(n) / 40,
 		})
 	}
-	_, err := s.Commit(ctx, p, func(_ storage.Head, f storage.Found) (storage.Batch, error) {
+	_, err = s.Commit(ctx, p, func(_ storage.Head, f storage.Found) (storage.Batch, error) {
 		c.Hits = nil
 		for _, hit := range f.Hits {
 			c.Hits = append(c.Hits, hit != 0) // which one is the engine's choice

@@ -8,9 +8,11 @@ import (
 	"github.com/lethe-es/lethe/storage"
 )
 
-// streamsPage is how many streams are listed at once, pruneStep how many events one step of pruning looks at.
+// streamsPage and fencesPage are how many streams and fences are listed at once, pruneStep how many events one step of
+// pruning looks at.
 const (
 	streamsPage = 1024
+	fencesPage  = 4096
 	pruneStep   = 512
 )
 
@@ -92,8 +94,11 @@ func (c *copier) prune(ctx context.Context, s storage.StreamState) error {
 	return nil
 }
 
-// inherit copies checkpoints and tokens.
-func (c *copier) inherit(ctx context.Context) error {
+// inherit copies fences, checkpoints and tokens.
+func (c *copier) inherit(ctx context.Context, source *storage.Head) error {
+	if err := c.fences(ctx, source.Fence); err != nil {
+		return err
+	}
 	checkpoints, tokens, err := c.heritage(ctx)
 	if err != nil {
 		return err
@@ -102,6 +107,23 @@ func (c *copier) inherit(ctx context.Context) error {
 		return fmt.Errorf("copy store: %w", err)
 	}
 	return nil
+}
+
+// fences copies the fences of the source, which is sealed, and how far it counted.
+func (c *copier) fences(ctx context.Context, upTo uint64) error {
+	for after := uint64(0); ; {
+		list, err := c.from.Fences(ctx, after, fencesPage)
+		if err != nil {
+			return fmt.Errorf("copy store: list fences of the source: %w", err)
+		}
+		if err := c.to.InheritFences(ctx, upTo, list); err != nil {
+			return fmt.Errorf("copy store: %w", err)
+		}
+		if len(list) == 0 {
+			return nil
+		}
+		after = list[len(list)-1].Number
+	}
 }
 
 // heritage is what the source keeps beside its log.

@@ -169,7 +169,7 @@ func check(req *log.Request) error {
 		return event.Invalid("empty_or_oversized", "append: want 1 to %d events, got %d", log.MaxRequestEvents, events)
 	}
 	for i := range req.Writes {
-		if err := req.Writes[i].Stream.Validate(); err != nil {
+		if err := req.Writes[i].Stream.ValidateForm(); err != nil { // references become aliases at the server
 			return err
 		}
 	}

@@ -17,7 +17,8 @@
 //   - Errors are the server's: errors.Is, errors.As and event.Code answer as they do for an embedded store.
 //
 // client.go opens, address.go reads addresses and guards the token, carry.go is HTTP, fault.go judges failed tries,
-// retry.go tries again, append.go and gather.go append, read.go and watch.go read, upkeep.go and care.go are the rest.
+// retry.go tries again, append.go and gather.go append, read.go and watch.go read, admin.go is for what governs a
+// store, upkeep.go and care.go are the rest.
 package client
 
 import (
@@ -55,10 +56,15 @@ type Options struct {
 // Client is an open store of a server. Safe for concurrent use.
 type Client struct {
 	*lethe.Store
-	// Tokens makes and revokes the store's tokens, Stores says which store this is and what the token allows. Their
-	// calls are made once; errors of those with one answer are those of package event.
-	Tokens lethev1connect.TokenServiceClient
-	Stores lethev1connect.StoreServiceClient
+	// What governs a store. Calls that only ask, and records of persons that are given an id, are tried again like all
+	// others; the rest are made once. Errors are those of package event. A person is named in a message, never elsewhere.
+	Tokens   lethev1connect.TokenServiceClient
+	Stores   lethev1connect.StoreServiceClient
+	Schemas  lethev1connect.SchemaServiceClient
+	Policy   lethev1connect.PolicyServiceClient
+	Subjects lethev1connect.SubjectServiceClient
+	Consents lethev1connect.ConsentServiceClient
+	Keys     lethev1connect.KeyServiceClient
 }
 
 // readLimit bounds what one answer may take: a page of the largest events, with room.
@@ -87,11 +93,16 @@ func Open(ctx context.Context, address string, given *Options) (*Client, error) 
 		return nil, fmt.Errorf("open store at %s: %w", at.base, err)
 	}
 	b.identity = head.Identity
-	options := append(b.options, connect.WithInterceptors(b.translator()))
+	options := append(b.options, connect.WithInterceptors(admin{b}))
 	return &Client{
-		Store:  lethe.New(b, head.Identity),
-		Tokens: lethev1connect.NewTokenServiceClient(b.carrier, at.base, options...),
-		Stores: lethev1connect.NewStoreServiceClient(b.carrier, at.base, options...),
+		Store:    lethe.New(b, head.Identity),
+		Tokens:   lethev1connect.NewTokenServiceClient(b.carrier, at.base, options...),
+		Stores:   lethev1connect.NewStoreServiceClient(b.carrier, at.base, options...),
+		Schemas:  lethev1connect.NewSchemaServiceClient(b.carrier, at.base, options...),
+		Policy:   lethev1connect.NewPolicyServiceClient(b.carrier, at.base, options...),
+		Subjects: lethev1connect.NewSubjectServiceClient(b.carrier, at.base, options...),
+		Consents: lethev1connect.NewConsentServiceClient(b.carrier, at.base, options...),
+		Keys:     lethev1connect.NewKeyServiceClient(b.carrier, at.base, options...),
 	}, nil
 }
 

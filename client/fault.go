@@ -166,16 +166,3 @@ func (b *backend) judgeTransport(err error) verdict {
 	return verdict{lost: true, again: true, err: unavailable("unavailable", "the connection broke before the answer came",
 		"check that the server runs")}
 }
-
-// translator makes errors of services whose clients are handed out those of package event.
-func (b *backend) translator() connect.UnaryInterceptorFunc {
-	return func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, r connect.AnyRequest) (connect.AnyResponse, error) {
-			answer, err := next(ctx, r)
-			if err != nil {
-				return nil, b.judge(ctx, err).err
-			}
-			return answer, nil
-		}
-	}
-}

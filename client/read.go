@@ -3,7 +3,8 @@ package client
 import (
 	"context"
 	"errors"
-	"slices"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/lethe-es/lethe"
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
@@ -26,8 +27,8 @@ func (b *backend) Head(ctx context.Context) (storage.Head, error) {
 }
 
 // Event looks one event up.
-func (b *backend) Event(ctx context.Context, id event.ID) (event.Event, error) {
-	m, err := ask(ctx, b, asking, b.log.Find, &lethev1.FindRequest{Id: id.String()})
+func (b *backend) Event(ctx context.Context, id event.ID, o event.Opening) (event.Event, error) {
+	m, err := ask(ctx, b, asking, b.log.Find, &lethev1.FindRequest{Id: id.String(), Opening: wire.Opening(o)})
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -45,20 +46,20 @@ func (b *backend) Page(ctx context.Context, q lethe.PageQuery) (lethe.Page, erro
 	}
 	switch {
 	case !q.ID.IsZero():
-		return b.pageOfOne(ctx, q.ID)
+		return b.pageOfOne(ctx, &q)
 	case q.Stream.IsZero():
 		return b.pageOfLog(ctx, &q)
 	}
 	return b.pageOfStream(ctx, &q)
 }
 
-func (b *backend) pageOfOne(ctx context.Context, id event.ID) (lethe.Page, error) {
+func (b *backend) pageOfOne(ctx context.Context, q *lethe.PageQuery) (lethe.Page, error) {
 	head, err := b.Head(ctx)
 	if err != nil {
 		return lethe.Page{}, err
 	}
 	page := lethe.Page{Done: true, Head: head.Position}
-	e, err := b.Event(ctx, id)
+	e, err := b.Event(ctx, q.ID, q.Opening)
 	switch {
 	case errors.Is(err, event.ErrNotFound):
 		return page, nil
@@ -72,13 +73,7 @@ func (b *backend) pageOfOne(ctx context.Context, id event.ID) (lethe.Page, error
 func (b *backend) pageOfLog(ctx context.Context, q *lethe.PageQuery) (lethe.Page, error) {
 	m := &lethev1.QueryRequest{
 		Filter: wire.Filter(q.Filter), From: q.From, To: q.To, Backward: q.Backward, Pruned: q.Pruned,
-		Limit: uint32(min(q.Limit, wire.MaxEvents)),
-	}
-	if q.Since != 0 {
-		m.Since = wire.Timestamp(event.FromMicros(q.Since))
-	}
-	if q.Until != 0 {
-		m.Until = wire.Timestamp(event.FromMicros(q.Until))
+		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: wire.Opening(q.Opening), Since: stamp(q.Since), Until: stamp(q.Until),
 	}
 	got, err := ask(ctx, b, asking, b.log.Query, m)
 	if err != nil {
@@ -87,11 +82,19 @@ func (b *backend) pageOfLog(ctx context.Context, q *lethe.PageQuery) (lethe.Page
 	return b.page(q, got)
 }
 
-// pageOfStream narrows a page here by what a call for a stream has no words for.
+// stamp is a time in microseconds; 0 is unset.
+func stamp(micros int64) *timestamppb.Timestamp {
+	if micros == 0 {
+		return nil
+	}
+	return wire.Timestamp(event.FromMicros(micros))
+}
+
 func (b *backend) pageOfStream(ctx context.Context, q *lethe.PageQuery) (lethe.Page, error) {
 	m := &lethev1.ReadRequest{
 		Stream: q.Stream.String(), From: q.From, To: q.To, Backward: q.Backward, Pruned: q.Pruned,
-		Limit: uint32(min(q.Limit, wire.MaxEvents)),
+		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: wire.Opening(q.Opening),
+		Filter: wire.Filter(q.Filter), Since: stamp(q.Since), Until: stamp(q.Until),
 	}
 	got, err := ask(ctx, b, asking, b.log.Read, m)
 	switch {
@@ -101,12 +104,7 @@ func (b *backend) pageOfStream(ctx context.Context, q *lethe.PageQuery) (lethe.P
 	case err != nil:
 		return lethe.Page{}, err
 	}
-	page, err := b.page(q, got)
-	page.Events = slices.DeleteFunc(page.Events, func(e event.Event) bool {
-		recorded := event.Micros(e.RecordedAt)
-		return !q.Filter.Matches(&e) || q.Since != 0 && recorded < q.Since || q.Until != 0 && recorded >= q.Until
-	})
-	return page, err
+	return b.page(q, got)
 }
 
 // pageMessage is an answer that holds a page.

@@ -19,9 +19,9 @@ import (
 const silence = 45 * time.Second
 
 // Batches follows the log over as many connections as it takes.
-func (b *backend) Batches(ctx context.Context, f event.Filter, after event.Cursor) iter.Seq2[lethe.Batch, error] {
+func (b *backend) Batches(ctx context.Context, q lethe.BatchQuery) iter.Seq2[lethe.Batch, error] {
 	return func(yield func(lethe.Batch, error) bool) {
-		w := &watch{backend: b, filter: wire.Filter(f), at: after, yield: yield}
+		w := &watch{backend: b, filter: wire.Filter(q.Filter), opening: wire.Opening(q.Opening), at: q.After, yield: yield}
 		if err := w.run(ctx); err != nil {
 			yield(lethe.Batch{}, fmt.Errorf("subscribe: %w", err))
 		}
@@ -32,6 +32,7 @@ func (b *backend) Batches(ctx context.Context, f event.Filter, after event.Curso
 type watch struct {
 	backend *backend
 	filter  []*lethev1.Match
+	opening *lethev1.Opening
 	at      event.Cursor // of the last batch that was given out
 	yield   func(lethe.Batch, error) bool
 
@@ -109,7 +110,7 @@ func (w *watch) judge(ctx context.Context, failure error) verdict {
 }
 
 func (w *watch) receive(ctx context.Context, messages chan<- *lethev1.SubscribeResponse) error {
-	q := &lethev1.SubscribeRequest{Filter: w.filter, After: w.at.String(), Limit: wire.MaxEvents}
+	q := &lethev1.SubscribeRequest{Filter: w.filter, After: w.at.String(), Limit: wire.MaxEvents, Opening: w.opening}
 	stream, err := w.backend.log.Subscribe(ctx, connect.NewRequest(q))
 	if err != nil {
 		return err

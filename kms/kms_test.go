@@ -11,7 +11,7 @@ import (
 
 func TestNoneFailsClosed(t *testing.T) {
 	kmstest.FailsClosed(t, kms.None)
-	if _, err := kms.None.Wrap(t.Context(), "", nil, nil); !errors.Is(err, event.ErrUnsupported) {
+	if _, err := kms.None.Wrap(t.Context(), "root", nil); !errors.Is(err, event.ErrUnsupported) {
 		t.Errorf("got %v, want event.ErrUnsupported", err)
 	}
 }

@@ -99,7 +99,7 @@ type Filling struct {
 type Mark struct {
 	Group     string
 	Retention string // class; empty: kept without a fixed end
-	From      string // what the retention counts from: "recorded", "occurred", or a JSON pointer to a date; empty: recorded
+	From      string // the retention counts from: "recorded", "occurred", or a JSON pointer to a date; empty: recorded
 	Category  Category
 	Origin    Origin
 	Indexed   bool

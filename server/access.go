@@ -56,6 +56,7 @@ type caller struct {
 	bearer    token.Bearer // the zero one where tokens are off
 	procedure procedure
 	header    http.Header // of the call
+	get       bool        // its message stands in its address
 	reply     reply
 	code      string // what it came to: see Server.observe
 }
@@ -86,6 +87,7 @@ func (s *Server) admitted(p procedure, next http.Handler) http.Handler {
 			s.observe(o)
 			return
 		}
+		c.get = r.Method == http.MethodGet
 		c.reply = reply{ResponseWriter: w, entered: !p.connect}
 		next.ServeHTTP(&c.reply, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
 		if !c.reply.entered {
@@ -175,7 +177,7 @@ func bearerText(h http.Header) string {
 // allows fails closed: a procedure that names no permission is for nobody, even where tokens are off.
 func (s *Server) allows(scope token.Scope, needs lethev1.Permission) bool {
 	if s.options.NoTokens {
-		scope = token.Scope{Read: true, Append: true, Admin: true}
+		scope = token.Scope{Read: true, Append: true, Admin: true, Open: true}
 	}
 	return needs == lethev1.Permission_PERMISSION_ANY || needs != lethev1.Permission_PERMISSION_UNSPECIFIED &&
 		slices.Contains(permissions(scope), needs)
@@ -192,6 +194,9 @@ func permissions(scope token.Scope) (list []lethev1.Permission) {
 	if scope.Admin {
 		list = append(list, lethev1.Permission_PERMISSION_ADMIN)
 	}
+	if scope.Open {
+		list = append(list, lethev1.Permission_PERMISSION_OPEN)
+	}
 	return list
 }
 
@@ -204,15 +209,15 @@ func (c *caller) kind(verb string, stream event.StreamID) error {
 	if c.bearer.AllowsKind(stream.Kind) {
 		return nil
 	}
-	return event.Errorf(event.ErrDenied, "%s %s: token %s is for other kinds of streams", verb, stream, c.bearer.ID).
-		Hint("ask Whoami for the kinds")
+	return event.Errorf(event.ErrDenied, "%s stream of kind %s: token %s is for other kinds of streams", verb, stream.Kind,
+		c.bearer.ID).Hint("ask Whoami for the kinds")
 }
 
 // actor is who acts: who the message names, else the token.
 func (c *caller) actor(text string) (event.Actor, error) {
 	switch {
 	case text != "":
-		return event.ParseActor(text)
+		return wire.ParseActor(text)
 	case c.bearer.ID == "":
 		return event.Actor{}, nil
 	}

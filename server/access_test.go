@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -42,6 +43,7 @@ type subject struct {
 	needs  lethev1.Permission
 	stream bool
 	get    bool
+	whole  bool // it is about all kinds of streams
 }
 
 const (
@@ -54,8 +56,11 @@ const (
 func subjects(t *testing.T) (list []subject) {
 	for _, file := range []protoreflect.FileDescriptor{
 		lethev1.File_lethe_v1_log_proto, lethev1.File_lethe_v1_store_proto, lethev1.File_lethe_v1_stream_proto,
-		lethev1.File_lethe_v1_follower_proto, lethev1.File_lethe_v1_token_proto,
+		lethev1.File_lethe_v1_follower_proto, lethev1.File_lethe_v1_token_proto, lethev1.File_lethe_v1_schema_proto,
+		lethev1.File_lethe_v1_policy_proto, lethev1.File_lethe_v1_subject_proto, lethev1.File_lethe_v1_key_proto,
 	} {
+		whole := slices.Contains([]string{"schema", "policy", "subject", "key"},
+			strings.TrimSuffix(path.Base(file.Path()), ".proto"))
 		for i := range file.Services().Len() {
 			methods := file.Services().Get(i).Methods()
 			for j := range methods.Len() {
@@ -64,18 +69,19 @@ func subjects(t *testing.T) (list []subject) {
 				if needs == lethev1.Permission_PERMISSION_UNSPECIFIED {
 					t.Errorf("%s names no permission", m.FullName())
 				}
-				path := "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
+				name := "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
 				if needs == lethev1.Permission_PERMISSION_ANY {
 					needs = anyone
 				}
-				list = append(list, subject{path: path, needs: needs, stream: m.IsStreamingServer()})
+				list = append(list, subject{path: name, needs: needs, stream: m.IsStreamingServer(), whole: whole})
 			}
 		}
 	}
-	if len(list) < 23 {
+	if len(list) < 39 {
 		t.Fatalf("only %d methods were found", len(list))
 	}
-	return append(list, subject{path: eventFeed, needs: lethev1.Permission_PERMISSION_READ, get: true})
+	return append(list, subject{path: eventFeed, needs: lethev1.Permission_PERMISSION_READ, get: true},
+		subject{path: eventFeed, needs: lethev1.Permission_PERMISSION_READ})
 }
 
 // firstWrite ends a call at its first written message.
@@ -158,8 +164,8 @@ func (w *world) bearings(t *testing.T) []bearing {
 	grant := func(s token.Scope, expires time.Time) token.Secret {
 		return w.mint(t, token.Grant{Scope: s, Expires: expires})
 	}
-	all := token.Scope{Read: true, Append: true, Admin: true}
-	kinds := token.Scope{Read: true, Append: true, Kinds: []string{"application"}}
+	all := token.Scope{Read: true, Append: true, Admin: true, Open: true}
+	kinds := token.Scope{Read: true, Append: true, Open: true, Kinds: []string{"application"}}
 	expired := grant(all, w.clock.Now().Add(time.Minute))
 	revoked := grant(all, time.Time{})
 	if _, err := w.engine.RevokeToken(t.Context(), revoked.ID(), w.clock.Now().UnixMicro()); err != nil {
@@ -178,7 +184,8 @@ func (w *world) bearings(t *testing.T) []bearing {
 		{name: "revoked", text: revoked.Reveal(), fault: "token_revoked"},
 	}
 	for name, scope := range map[string]token.Scope{
-		"read": {Read: true}, "append": {Append: true}, "admin": {Admin: true}, "all": all, "kinds": kinds,
+		"read": {Read: true}, "append": {Append: true}, "admin": {Admin: true}, "open": {Open: true}, "all": all,
+		"kinds": kinds,
 	} {
 		list = append(list, bearing{name: name, text: grant(scope, time.Time{}).Reveal(), scope: scope})
 	}
@@ -186,7 +193,7 @@ func (w *world) bearings(t *testing.T) []bearing {
 }
 
 // verdict is the whole policy, as simple as it can be said.
-func verdict(b bearing, store string, needs lethev1.Permission) string {
+func verdict(b bearing, store string, s subject) string {
 	switch {
 	case b.fault == "token_missing", b.fault == "token_malformed":
 		return b.fault
@@ -199,9 +206,9 @@ func verdict(b bearing, store string, needs lethev1.Permission) string {
 	}
 	allowed := map[lethev1.Permission]bool{
 		lethev1.Permission_PERMISSION_READ: b.scope.Read, lethev1.Permission_PERMISSION_APPEND: b.scope.Append,
-		lethev1.Permission_PERMISSION_ADMIN: b.scope.Admin, anyone: true,
+		lethev1.Permission_PERMISSION_ADMIN: b.scope.Admin, lethev1.Permission_PERMISSION_OPEN: b.scope.Open, anyone: true,
 	}
-	if allowed[needs] {
+	if allowed[s.needs] && !(s.whole && len(b.scope.Kinds) > 0) {
 		return ""
 	}
 	return "denied"
@@ -221,7 +228,7 @@ func TestEveryProcedureRefuses(t *testing.T) {
 			}
 			for _, s := range list {
 				got, text := w.call(t, s, headers)
-				if want := verdict(b, store, s.needs); got != want {
+				if want := verdict(b, store, s); got != want {
 					t.Errorf("%s with token %s at store %q: got %q, want %q\n%s", s.path, b.name, store, got, want, text)
 				}
 				if strings.Contains(string(text), b.text) && b.text != "" {

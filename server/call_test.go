@@ -300,7 +300,7 @@ func TestReflection(t *testing.T) {
 		return texts, err
 	}
 	names, err := list(w.mint(t, token.Grant{Scope: token.Scope{Append: true}}))
-	if err != nil || !slices.Contains(names, lethev1connect.LogServiceName) || len(names) != 6 {
+	if err != nil || !slices.Contains(names, lethev1connect.LogServiceName) || len(names) != 11 {
 		t.Errorf("services %v, %v", names, err)
 	}
 	if _, err := list(token.Secret{}); connect.CodeOf(err) != connect.CodeUnauthenticated {

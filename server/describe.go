@@ -16,8 +16,10 @@ import (
 
 func services() []string {
 	return []string{
-		lethev1connect.FollowerServiceName, lethev1connect.LogServiceName, lethev1connect.StoreServiceName,
-		lethev1connect.StreamServiceName, lethev1connect.TokenServiceName,
+		lethev1connect.ConsentServiceName, lethev1connect.FollowerServiceName, lethev1connect.KeyServiceName,
+		lethev1connect.LogServiceName, lethev1connect.PolicyServiceName, lethev1connect.SchemaServiceName,
+		lethev1connect.StoreServiceName, lethev1connect.StreamServiceName, lethev1connect.SubjectServiceName,
+		lethev1connect.TokenServiceName,
 	}
 }
 

@@ -147,7 +147,9 @@ func (c *caller) run(refused error, work func() error) error {
 		return nil
 	}
 	e, m := c.server.fault(c.procedure.name, refused)
-	c.code = m.Code
+	if c.code = m.Code; c.code == codeUsePost {
+		c.reply.useOther(http.MethodPost)
+	}
 	return e
 }
 

@@ -94,8 +94,12 @@ func (l *Limits) messageBytes(procedure string) int {
 
 // staysOpen tells calls that are answered for as long as the caller likes.
 func staysOpen(path string) bool {
-	return path == lethev1connect.LogServiceSubscribeProcedure || path == eventsPath ||
-		path == lethev1connect.StoreServiceVerifyProcedure
+	switch path {
+	case lethev1connect.LogServiceSubscribeProcedure, eventsPath, lethev1connect.StoreServiceVerifyProcedure,
+		lethev1connect.SubjectServiceMapProcedure, lethev1connect.KeyServiceRollProcedure:
+		return true
+	}
+	return false
 }
 
 // limited bounds how many calls are open, and what their requests take while they are read and worked on.

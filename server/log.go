@@ -105,12 +105,21 @@ func (c *caller) find(ctx context.Context, m *lethev1.FindRequest) (*lethev1.Fin
 	if err != nil {
 		return nil, err
 	}
+	opening, err := c.opening(m.GetOpening())
+	if err != nil {
+		return nil, err
+	}
 	e, err := c.session().Event(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if !c.bearer.AllowsKind(e.Stream.Kind) { // to this token it is not there, word for word as the log says it
 		return nil, event.Errorf(event.ErrNotFound, "find event %s: no such event", id)
+	}
+	if !opening.IsZero() { // only now: what opens is recorded
+		if e, err = c.Store.For(opening).Event(ctx, id); err != nil {
+			return nil, err
+		}
 	}
 	return &lethev1.FindResponse{Event: wire.Event(&e)}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/lethe-es/lethe"
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
@@ -13,16 +14,24 @@ import (
 )
 
 func (c *caller) read(ctx context.Context, m *lethev1.ReadRequest) (*lethev1.ReadResponse, error) {
-	stream, err := event.ParseStream(m.GetStream())
+	stream, err := event.ParseEntity(m.GetStream())
 	if err != nil {
 		return nil, err
 	}
 	if err := c.kind("read", stream); err != nil {
 		return nil, err
 	}
-	p, err := c.page(ctx, lethe.PageQuery{Pruned: m.GetPruned(), Query: storage.Query{
+	q := lethe.PageQuery{Pruned: m.GetPruned(), Query: storage.Query{
 		Stream: stream, From: m.GetFrom(), To: m.GetTo(), Backward: m.GetBackward(), Limit: most(m.GetLimit()),
-	}})
+		Since: micros(m.Since), Until: micros(m.Until),
+	}}
+	if q.Filter, err = wire.ParseFilter(m.GetFilter()); err != nil {
+		return nil, err
+	}
+	if q.Opening, err = c.opening(m.GetOpening()); err != nil {
+		return nil, err
+	}
+	p, err := c.page(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +48,8 @@ func (c *caller) read(ctx context.Context, m *lethev1.ReadRequest) (*lethev1.Rea
 func (c *caller) checkStream(ctx context.Context, stream event.StreamID) error {
 	found, err := c.session().Page(ctx, lethe.PageQuery{Query: storage.Query{Stream: stream, Limit: 1}, Pruned: true})
 	if err == nil && len(found.Events) == 0 {
-		return event.Errorf(event.ErrNotFound, "read %s: no such stream", stream).Hint("list streams by kind")
+		return event.Errorf(event.ErrNotFound, "read %s: no such stream", c.called(ctx, stream)).
+			Hint("list streams by kind")
 	}
 	return err
 }
@@ -54,18 +64,24 @@ func (c *caller) query(ctx context.Context, m *lethev1.QueryRequest) (*lethev1.Q
 	}
 	q := lethe.PageQuery{Pruned: m.GetPruned(), Query: storage.Query{
 		Filter: filter, From: m.GetFrom(), To: m.GetTo(), Backward: m.GetBackward(), Limit: most(m.GetLimit()),
+		Since: micros(m.Since), Until: micros(m.Until),
 	}}
-	if m.Since != nil {
-		q.Since = event.Micros(wire.Time(m.GetSince()))
-	}
-	if m.Until != nil {
-		q.Until = event.Micros(wire.Time(m.GetUntil()))
+	if q.Opening, err = c.opening(m.GetOpening()); err != nil {
+		return nil, err
 	}
 	p, err := c.page(ctx, q)
 	if err != nil {
 		return nil, err
 	}
 	return &lethev1.QueryResponse{Events: p.events, Next: p.next, Done: p.done, Head: uint64(p.head)}, nil
+}
+
+// micros is a time as a query has it; unset is 0.
+func micros(t *timestamppb.Timestamp) int64 {
+	if t == nil {
+		return 0
+	}
+	return event.Micros(wire.Time(t))
 }
 
 // narrow is what the token may see of what a filter means.
@@ -107,7 +123,7 @@ const firstStep = 64
 // back short ends it too: the engine had looked for long enough.
 func (c *caller) page(ctx context.Context, q lethe.PageQuery) (page, error) {
 	var p page
-	session, limit := c.session(), q.Limit
+	session, limit := c.Store.For(q.Opening), q.Limit
 	for step := firstStep; ; step = p.step() {
 		q.Limit = min(step, limit-len(p.events))
 		part, err := session.Page(ctx, q)

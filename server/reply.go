@@ -20,6 +20,7 @@ import (
 type reply struct {
 	http.ResponseWriter
 	entered bool // a method runs
+	instead int  // the status to be written instead of connect's; 0: none
 	status  int  // of what is held back
 	text    []byte
 
@@ -32,11 +33,20 @@ const keepText = 256
 
 // WriteHeader writes the status, or holds it back.
 func (r *reply) WriteHeader(status int) {
+	if r.instead != 0 {
+		status = r.instead
+	}
 	if r.entered {
 		r.ResponseWriter.WriteHeader(status)
 		return
 	}
 	r.status = status
+}
+
+// useOther has a refusal say, in HTTP too, with which method the call is made: connect has no code for it.
+func (r *reply) useOther(method string) {
+	r.Header().Set("Allow", method)
+	r.instead = http.StatusMethodNotAllowed
 }
 
 func (r *reply) Write(b []byte) (int, error) {

@@ -170,8 +170,10 @@ func (s *Server) routes() http.Handler {
 	unary(s, mux, lethev1connect.TokenServiceListProcedure, (*caller).listTokens)
 	unary(s, mux, lethev1connect.TokenServiceRevokeProcedure, (*caller).revokeToken)
 
-	mux.Handle("GET "+eventsPath, s.admitted(procedure{name: eventsPath, needs: lethev1.Permission_PERMISSION_READ},
-		http.HandlerFunc(s.serveEvents)))
+	s.desks(mux)
+	events := procedure{name: eventsPath, needs: lethev1.Permission_PERMISSION_READ}
+	mux.Handle("GET "+eventsPath, s.admitted(events, http.HandlerFunc(s.serveEvents)))
+	mux.Handle("POST "+eventsPath, s.admitted(events, http.HandlerFunc(s.serveEvents)))
 	s.describe(mux)
 	mux.HandleFunc("/", s.serveUnknown)
 	return mux
@@ -186,7 +188,12 @@ func unary[Req, Res any, In message[Req], Out message[Res]](
 		c := callerOf(ctx)
 		var answer Out
 		err := c.run(req.err, func() (err error) {
-			answer, err = method(c, ctx, &req.message)
+			if c.get {
+				err = c.inAddress(ctx, In(&req.message))
+			}
+			if err == nil {
+				answer, err = method(c, ctx, &req.message)
+			}
 			return err
 		})
 		return answer, err

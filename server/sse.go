@@ -3,6 +3,8 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,7 +12,9 @@ import (
 	"strings"
 
 	"github.com/lethe-es/lethe"
+	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/wire"
 )
 
 // eventsPath is the subscription for browsers and curl.
@@ -24,6 +28,12 @@ import (
 // Last-Event-ID goes, as browsers send it when they connect again. limit ends the answer after so many events,
 // follow=false where it has caught up. Header Accept: application/jsonl asks for lines of JSON instead of server-sent
 // events.
+//
+//	POST /v1/events?follow=false
+//	{"filter": [{"kinds": ["application"]}], "after": "CURSOR", "opening": {"purpose": "support", "reason": "ticket 7"}}
+//
+// What opens personal data, or refers to a person, comes in the body of a POST: the message of LogService.Subscribe as
+// JSON, but for its limit. Parameters are then limit and follow alone.
 const eventsPath = "/v1/events"
 
 // pushFrom is how many bytes are gathered before they are sent.
@@ -54,7 +64,7 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	err := guarded(func() error {
 		f := &feed{caller: c, face: faceOf(r.Header.Get("Accept"))}
-		if err := f.parse(r.URL.RawQuery, r.Header.Get("Last-Event-ID")); err != nil {
+		if err := f.receive(w, r); err != nil {
 			return err
 		}
 		f.send = f.batch
@@ -71,16 +81,61 @@ func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 		return nil
 	})
 	if err != nil {
+		if event.Code(err) == codeUsePost {
+			c.reply.useOther(http.MethodPost)
+		}
 		c.code = s.refuse(w, r, err)
 	}
 }
 
-// parse reads what is asked for. What is not known is refused: a filter that was mistyped would mean every event.
-func (f *feed) parse(query, lastEventID string) error {
-	values, err := url.ParseQuery(query)
+// receive takes in what is asked for.
+func (f *feed) receive(w http.ResponseWriter, r *http.Request) error {
+	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return event.Invalid("malformed_query", "read events: the query of the address is malformed")
 	}
+	if r.Method == http.MethodPost {
+		err = f.parseBody(w, r, values)
+	} else if err = f.parse(values); err == nil {
+		err = f.inAddress(r.Context(), &lethev1.SubscribeRequest{Filter: wire.Filter(f.filter)})
+	}
+	if last := r.Header.Get("Last-Event-ID"); last != "" && err == nil {
+		f.after, err = event.ParseCursor(last)
+	}
+	return err
+}
+
+// parseBody reads the message of a subscription, and of the address what it has no words for.
+func (f *feed) parseBody(w http.ResponseWriter, r *http.Request, values url.Values) error {
+	form, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || form != "application/json" || r.Header.Get("Content-Encoding") != "" {
+		return event.Errorf(event.ErrUnsupported, "read events: the body is not application/json, or it is compressed")
+	}
+	for name, list := range values {
+		if name != "limit" && name != "follow" || len(list) > 1 {
+			return event.Invalid("unknown_field", "read events: with a body, parameters are limit and follow=false, once each").
+				Hint("put the rest into the body")
+		}
+		if _, err := f.parameter(name, list[0], new(event.Match)); err != nil {
+			return err
+		}
+	}
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		return refusalOf(w, r, err)
+	}
+	m := &lethev1.SubscribeRequest{}
+	if err := parseJSON(text, m); err != nil {
+		return err
+	}
+	if m.GetLimit() != 0 {
+		return event.Invalid("malformed_limit", "read events: limit is a parameter of the address")
+	}
+	return f.ask(f.caller, m)
+}
+
+// parse reads what is asked for. What is not known is refused: a filter that was mistyped would mean every event.
+func (f *feed) parse(values url.Values) error {
 	var m event.Match
 	for name, list := range values {
 		repeatable := slices.Contains([]string{"type", "kind", "relation", "metadata"}, name)
@@ -101,10 +156,7 @@ func (f *feed) parse(query, lastEventID string) error {
 	if f.filter = (event.Filter{m}); !narrows(&m) {
 		f.filter = nil
 	}
-	if lastEventID != "" {
-		f.after, err = event.ParseCursor(lastEventID)
-	}
-	return err
+	return nil
 }
 
 // narrows tells whether anything is asked for: a filter of one empty alternative means every event as well, but costs
@@ -150,7 +202,7 @@ func (f *feed) match(name, value string, m *event.Match) bool {
 func (f *feed) parameter(name, value string, m *event.Match) (known bool, err error) {
 	switch name {
 	case "stream":
-		m.Stream, err = event.ParseStream(value)
+		m.Stream, err = event.ParseEntity(value)
 	case "causation":
 		m.Causation, err = event.ParseID(value)
 	case "after":

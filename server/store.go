@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"time"
 
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
 	"github.com/lethe-es/lethe/event"
@@ -13,7 +12,7 @@ import (
 func (c *caller) whoami(context.Context, *lethev1.WhoamiRequest) (*lethev1.WhoamiResponse, error) {
 	scope := c.bearer.Scope
 	if c.server.options.NoTokens {
-		scope = token.Scope{Read: true, Append: true, Admin: true}
+		scope = token.Scope{Read: true, Append: true, Admin: true, Open: true}
 	}
 	return &lethev1.WhoamiResponse{
 		Store: c.Name, Version: c.server.options.Version, Token: c.bearer.ID,
@@ -41,37 +40,14 @@ func (c *caller) importKey(ctx context.Context, _ *lethev1.ImportKeyRequest) (*l
 	return &lethev1.ImportKeyResponse{Key: key[:]}, nil
 }
 
-// between is the least time between two messages that tell how far a verification came.
-const between = 200 * time.Millisecond
-
-// verify holds a place among the calls that stay open, and ends when its caller is gone.
 func (c *caller) verify(ctx context.Context, _ *lethev1.VerifyRequest, send func(*lethev1.VerifyResponse) error) error {
-	release, err := c.open()
-	if err != nil {
-		return err
-	}
-	defer release()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var told time.Time
-	var gone error
-	last := &lethev1.VerifyResponse{}
-	report, err := c.Store.Verify(ctx, func(done, head event.Position) {
-		last = &lethev1.VerifyResponse{Done: uint64(done), Head: uint64(head)}
-		now := c.server.clock.Now()
-		if gone != nil || !told.IsZero() && now.Sub(told) < between {
-			return
-		}
-		told = now
-		if gone = send(last); gone != nil {
-			cancel()
-		}
+	return inTime(c, ctx, send, func(ctx context.Context, tell func(*lethev1.VerifyResponse)) (*lethev1.VerifyResponse, error) {
+		last := &lethev1.VerifyResponse{}
+		report, err := c.Store.Verify(ctx, func(done, head event.Position) {
+			last.Done, last.Head = uint64(done), uint64(head)
+			tell(&lethev1.VerifyResponse{Done: last.Done, Head: last.Head})
+		})
+		last.Report = wire.Report(&report)
+		return last, err
 	})
-	switch {
-	case gone != nil:
-		return gone
-	case err != nil:
-		return err
-	}
-	return send(&lethev1.VerifyResponse{Done: last.Done, Head: last.Head, Report: wire.Report(&report)})
 }

@@ -56,11 +56,12 @@ func tooMany(who string, limit int) error {
 
 // subscription is one caller's, while it runs.
 type subscription struct {
-	filter event.Filter
-	after  event.Cursor
-	send   func(lethe.Batch) error // to the caller
-	once   bool                    // ends where it has caught up
-	done   bool                    // ends now, without an error
+	filter  event.Filter
+	after   event.Cursor
+	opening event.Opening
+	send    func(lethe.Batch) error // to the caller
+	once    bool                    // ends where it has caught up
+	done    bool                    // ends now, without an error
 
 	// Filled in by follow.
 	server    *Server
@@ -77,11 +78,7 @@ func (c *caller) subscribe(
 	ctx context.Context, m *lethev1.SubscribeRequest, send func(*lethev1.SubscribeResponse) error,
 ) error {
 	var s subscription
-	var err error
-	if s.filter, err = wire.ParseFilter(m.GetFilter()); err != nil {
-		return err
-	}
-	if s.after, err = event.ParseCursor(m.GetAfter()); err != nil {
+	if err := s.ask(c, m); err != nil {
 		return err
 	}
 	s.send = func(b lethe.Batch) error {
@@ -96,6 +93,18 @@ func (c *caller) subscribe(
 		return nil
 	}
 	return c.follow(ctx, &s)
+}
+
+// ask reads what a caller asks for.
+func (s *subscription) ask(c *caller, m *lethev1.SubscribeRequest) (err error) {
+	if s.filter, err = wire.ParseFilter(m.GetFilter()); err != nil {
+		return err
+	}
+	if s.after, err = event.ParseCursor(m.GetAfter()); err != nil {
+		return err
+	}
+	s.opening, err = c.opening(m.GetOpening())
+	return err
 }
 
 // parts splits a batch into messages by number and bytes. Each has the cursor from which what follows it is resumed.
@@ -146,7 +155,7 @@ func (c *caller) follow(ctx context.Context, s *subscription) (err error) {
 		s.expiry = c.server.clock.After(c.bearer.Expires.Sub(c.server.clock.Now()))
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	batches, ended := handOver(ctx, c.session().Batches(ctx, s.filter, s.after))
+	batches, ended := handOver(ctx, c.Store.For(s.opening).Batches(ctx, s.filter, s.after))
 	defer func() {
 		cancel()
 		<-ended // it may hold something of the engine

@@ -50,9 +50,11 @@ func scopeOf(m *lethev1.CreateTokenRequest) (token.Scope, error) {
 			scope.Append = true
 		case lethev1.Permission_PERMISSION_ADMIN:
 			scope.Admin = true
+		case lethev1.Permission_PERMISSION_OPEN:
+			scope.Open = true
 		default:
 			return scope, event.Invalid("malformed_scope", "create token: permission %d is not known", int32(p)).
-				Hint("give it read, append or admin")
+				Hint("give it read, append, admin or open")
 		}
 	}
 	return scope, nil
@@ -90,7 +92,7 @@ func (c *caller) revokeToken(ctx context.Context, m *lethev1.RevokeTokenRequest)
 func tokenMessage(t storage.Token) *lethev1.Token {
 	m := &lethev1.Token{
 		Id: t.ID, Label: t.Label, Kinds: t.Kinds,
-		Permissions: permissions(token.Scope{Read: t.Read, Append: t.Append, Admin: t.Admin}),
+		Permissions: permissions(token.ScopeOf(t)),
 	}
 	m.CreatedAt, m.ExpiresAt = wire.Timestamp(timeOf(t.Created)), wire.Timestamp(timeOf(t.Expires))
 	m.RevokedAt, m.UsedAt = wire.Timestamp(timeOf(t.Revoked)), wire.Timestamp(timeOf(t.Used))

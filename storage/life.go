@@ -71,9 +71,10 @@ func (l Life) Check(doing string) error {
 
 // Heir lets a new store take over the log of another one, which package archive copies into it:
 //
-//	Adopt, then records by Commit and bodies taken away by Rewrite, Inherit, and a Commit that makes it Live.
+//	Adopt, then records by Commit and bodies taken away by Rewrite, InheritFences, Inherit, and a Commit that makes it
+//	Live.
 //
-// Both calls may be repeated, so that a copy that was interrupted goes on.
+// All calls may be repeated, so that a copy that was interrupted goes on.
 type Heir interface {
 	// Adopt gives a new, empty store the identity and the fence of head, durably; nothing else of head is taken. The
 	// store is Filling from then on. [storagetest.AdoptTakesOver] Terms and plans are made with the secret and the
@@ -86,6 +87,11 @@ type Heir interface {
 	// come back as they are given, and what was there before is gone. [storagetest.InheritExact] A store that is not
 	// Filling is event.ErrConflict, and nothing changes. [storagetest.InheritRefused]
 	Inherit(ctx context.Context, checkpoints []NamedCheckpoint, tokens []Token) error
+	// InheritFences adds fences with the numbers they have, durably and all of them or none, and raises the head's
+	// fence to upTo where it is lower. What is there already stays, so fences come over page by page, and again. A
+	// number that is 0 or above upTo is event.ErrInvalid, a store that is not Filling event.ErrConflict, and nothing
+	// changes. [storagetest.FencesInherited]
+	InheritFences(ctx context.Context, upTo uint64, fences []Fence) error
 }
 
 // Adopted is what Adopt makes of a store at head own; used says that the store is not empty. A store that stays as it

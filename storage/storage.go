@@ -39,6 +39,9 @@ type Log interface {
 	// stream; a zero id, an id that is in the log, or twice in the batch; a record in a stream that is closed before
 	// the batch; a tile that is stored. [storagetest.CommitChecked] So are records on a log that is sealed (Life.Sealed);
 	// streams may still be set there, and records rewritten. [storagetest.MovedRefuses]
+	// A batch with fences raises the head's fence by exactly one, and stores them under that number, with everything else
+	// in it or not at all; one without leaves it as it is. What is in it twice is stored once. On a log that is sealed
+	// fences are ErrRefused, as records are. [storagetest.FencesKept]
 	// Life, where a batch sets it, is set with the batch, also if it is all there is in it. [storagetest.LifeKept] Who
 	// sees a sealed log sees all it will ever hold: checkpoints and tokens neither change afterwards, nor is what was
 	// acknowledged before missing. [storagetest.MovedIsFinal]
@@ -128,6 +131,7 @@ type Store interface {
 	Streams
 	Cursors
 	Tokens
+	Fencer
 	Sizer
 	Heir
 	// Close ends every other call, now and later; closing twice is fine. [storagetest.CloseEnds]
@@ -204,6 +208,7 @@ type Batch struct {
 	Tiles    []Tile         // tiles that became full
 	System   event.Position // of the last system event in Records; 0: unchanged
 	Life     *Life          // nil: unchanged
+	Fences   []Fence        // what the batch narrows, for whom, and by which event; Number is given by the engine
 }
 
 // Record is an event as it is stored. Commitments and Boxes with nothing in them are nil on the way out.

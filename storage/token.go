@@ -26,13 +26,13 @@ type Tokens interface {
 // Token is what is kept of an access token. Its secret is not: only the hash of it. Times are µs since 1970 UTC,
 // 0: never.
 type Token struct {
-	ID                  string
-	Hash                [32]byte // SHA-256 of the secret
-	Label               string
-	Read, Append, Admin bool
-	Kinds               []string // only streams and events of these; an empty list is nil on the way out: all
-	Created             int64
-	Expires             int64
-	Revoked             int64
-	Used                int64
+	ID                        string
+	Hash                      [32]byte // SHA-256 of the secret
+	Label                     string
+	Read, Append, Admin, Open bool
+	Kinds                     []string // only streams and events of these; an empty list is nil on the way out: all
+	Created                   int64
+	Expires                   int64
+	Revoked                   int64
+	Used                      int64
 }

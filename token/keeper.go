@@ -60,7 +60,7 @@ func (k *Keeper) Create(ctx context.Context, g Grant) (Secret, storage.Token, er
 	}
 	t := storage.Token{
 		ID: secret.id, Hash: secret.hash(), Label: g.Label, Created: now,
-		Read: g.Read, Append: g.Append, Admin: g.Admin, Kinds: slices.Clone(g.Kinds),
+		Read: g.Read, Append: g.Append, Admin: g.Admin, Open: g.Open, Kinds: slices.Clone(g.Kinds),
 	}
 	if !g.Expires.IsZero() {
 		t.Expires = event.Micros(g.Expires)
@@ -143,7 +143,7 @@ func denied(code, message, next string) error {
 }
 
 func bearer(t storage.Token) Bearer {
-	b := Bearer{ID: t.ID, Scope: Scope{Read: t.Read, Append: t.Append, Admin: t.Admin, Kinds: t.Kinds}}
+	b := Bearer{ID: t.ID, Scope: ScopeOf(t)}
 	if t.Expires != 0 {
 		b.Expires = event.FromMicros(t.Expires)
 	}

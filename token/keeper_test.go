@@ -100,14 +100,14 @@ func TestCreateAndCheck(t *testing.T) {
 	d := newDesk(t)
 	g := token.Grant{
 		Label: "Nachtlauf für Anträge", Expires: start.Add(time.Hour),
-		Scope: token.Scope{Read: true, Append: true, Kinds: []string{"application", "offer"}},
+		Scope: token.Scope{Read: true, Append: true, Open: true, Kinds: []string{"application", "offer"}},
 	}
 	secret, stored, err := d.Create(t.Context(), g)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := storage.Token{
-		ID: secret.ID(), Hash: stored.Hash, Label: g.Label, Read: true, Append: true, Kinds: g.Kinds,
+		ID: secret.ID(), Hash: stored.Hash, Label: g.Label, Read: true, Append: true, Open: true, Kinds: g.Kinds,
 		Created: start.UnixMicro(), Expires: start.Add(time.Hour).UnixMicro(),
 	}
 	list, err := d.List(t.Context())

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
 )
 
 // maxKinds bounds a scope. Narrow may add this many names to an alternative, which may hold 256 (event.Filter).
@@ -14,14 +15,20 @@ type Scope struct {
 	Read   bool     // streams, queries, subscriptions
 	Append bool     // events; a condition says something of events too, so it must be covered (Covers)
 	Admin  bool     // everything else: tokens, followers, checks
+	Open   bool     // personal data, for a purpose and in the name of whom a call names; and looking up persons
 	Kinds  []string // only streams of these kinds; none: every kind, Lethe's own among them
+}
+
+// ScopeOf is the scope of a token that is kept.
+func ScopeOf(t storage.Token) Scope {
+	return Scope{Read: t.Read, Append: t.Append, Admin: t.Admin, Open: t.Open, Kinds: t.Kinds}
 }
 
 // Validate checks that a scope allows something, and that its kinds are kinds. event.ErrInvalid, malformed_scope.
 func (s Scope) Validate() error {
 	switch {
-	case !s.Read && !s.Append && !s.Admin:
-		return malformedScope("it allows nothing", "give it read, append or admin")
+	case !s.Read && !s.Append && !s.Admin && !s.Open:
+		return malformedScope("it allows nothing", "give it read, append, admin or open")
 	case s.Admin && len(s.Kinds) > 0:
 		return malformedScope("administration is not limited to kinds", "leave out the kinds, or admin")
 	case len(s.Kinds) > maxKinds:

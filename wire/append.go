@@ -45,13 +45,14 @@ func ParseRequest(m *lethev1.AppendRequest) (req log.Request, err error) {
 }
 
 func parseWrite(m *lethev1.Write) (w log.Write, err error) {
-	if w.Stream, err = event.ParseStream(m.GetStream()); err != nil {
+	if w.Stream, err = event.ParseEntity(m.GetStream()); err != nil {
 		return w, err
 	}
 	w.Expected = event.Any
 	if v := m.ExpectedVersion; v != nil {
 		if *v > math.MaxInt64 {
-			return w, event.Invalid("malformed_version", "append to %s: version %d is beyond every stream", w.Stream, *v)
+			return w, event.Invalid("malformed_version", "append to a stream of kind %s: version %d is beyond every stream",
+				w.Stream.Kind, *v)
 		}
 		w.Expected = event.At(event.Version(*v))
 	}
@@ -83,7 +84,7 @@ func ParseResult(m *lethev1.AppendResponse) (r log.Result, err error) {
 		if placed.ID, err = event.ParseID(p.GetId()); err != nil {
 			return r, err
 		}
-		if placed.Stream, err = event.ParseStream(p.GetStream()); err != nil {
+		if placed.Stream, err = event.ParseEntity(p.GetStream()); err != nil {
 			return r, err
 		}
 		r.Events[i] = placed

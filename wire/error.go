@@ -92,7 +92,7 @@ func (e *told) Unwrap() error { return e.cause }
 func ParseError(m *lethev1.Error) error {
 	switch d := m.GetDetail().(type) {
 	case *lethev1.Error_VersionConflict:
-		stream, err := event.ParseStream(d.VersionConflict.GetStream())
+		stream, err := event.ParseEntity(d.VersionConflict.GetStream())
 		if err == nil {
 			return &told{m.GetMessage(), &event.VersionConflict{Stream: stream,
 				Expected: event.Expected(d.VersionConflict.GetExpected()), Actual: event.Version(d.VersionConflict.GetActual())}}

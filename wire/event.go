@@ -11,9 +11,10 @@ import (
 func Draft(d *event.Draft) *lethev1.Draft {
 	m := &lethev1.Draft{
 		Type: d.Type, OccurredAt: Timestamp(d.OccurredAt), Relations: relations(d.Relations), Correlation: d.Correlation,
-		Traceparent: d.Traceparent, Producer: producer(d.Producer), Metadata: d.Metadata, Data: string(d.Data),
+		Traceparent: d.Traceparent, Producer: producer(d.Producer), Metadata: d.Metadata, Collection: d.Collection,
 		Id: id(d.ID), Causation: id(d.Causation), Schema: schema(d.Schema),
 	}
+	m.Data, m.DataBytes = data(d)
 	return m
 }
 
@@ -22,7 +23,10 @@ func ParseDraft(m *lethev1.Draft) (d event.Draft, err error) {
 	d = event.Draft{
 		Type: m.GetType(), OccurredAt: Time(m.GetOccurredAt()), Relations: parseRelations(m.GetRelations()),
 		Correlation: m.GetCorrelation(), Traceparent: m.GetTraceparent(), Producer: parseProducer(m.GetProducer()),
-		Metadata: m.GetMetadata(), Data: data(m.GetData()),
+		Metadata: m.GetMetadata(), Collection: m.GetCollection(),
+	}
+	if d.Data, d.Format, err = parseData(m.GetData(), m.DataBytes); err != nil {
+		return d, err
 	}
 	if d.ID, err = parseID(m.GetId()); err != nil {
 		return d, err
@@ -40,9 +44,11 @@ func Event(e *event.Event) *lethev1.Event {
 		Position: uint64(e.Position), Id: e.ID.String(), Stream: e.Stream.String(), Version: uint64(e.Version),
 		Type: e.Type, RecordedAt: Timestamp(e.RecordedAt), OccurredAt: Timestamp(e.OccurredAt),
 		Relations: relations(e.Relations), Correlation: e.Correlation, Causation: id(e.Causation),
-		Traceparent: e.Traceparent, Producer: producer(e.Producer), Metadata: e.Metadata, Data: string(e.Data),
-		Schema: schema(e.Schema), Pruned: e.Pruned, Leaf: e.Leaf[:],
+		Traceparent: e.Traceparent, Producer: producer(e.Producer), Metadata: e.Metadata,
+		Schema: schema(e.Schema), Pruned: e.Pruned, Leaf: e.Leaf[:], Withheld: withheld(e.Withheld), Names: Names(e.Names),
+		Boxes: e.Boxes,
 	}
+	m.Data, m.DataBytes = data(&e.Draft)
 	return m
 }
 
@@ -54,8 +60,15 @@ func ParseEvent(m *lethev1.Event) (e event.Event, err error) {
 		Draft: event.Draft{
 			Type: m.GetType(), OccurredAt: Time(m.GetOccurredAt()), Relations: parseRelations(m.GetRelations()),
 			Correlation: m.GetCorrelation(), Traceparent: m.GetTraceparent(), Producer: parseProducer(m.GetProducer()),
-			Metadata: m.GetMetadata(), Data: data(m.GetData()),
+			Metadata: m.GetMetadata(),
 		},
+		Withheld: parseWithheld(m.GetWithheld()), Boxes: m.GetBoxes(),
+	}
+	if e.Data, e.Format, err = parseData(m.GetData(), m.DataBytes); err != nil {
+		return e, err
+	}
+	if e.Names, err = ParseNames(m.GetNames()); err != nil {
+		return e, err
 	}
 	if e.Stream, err = ParseStream(m.GetStream()); err != nil {
 		return e, err
@@ -95,12 +108,13 @@ func Stream(s event.StreamID) string {
 	return s.String()
 }
 
-// ParseStream reads kind/id; nothing is no stream.
+// ParseStream reads kind/id; nothing is no stream. The id may be a direct identifier of a person: messages are not shown,
+// and references become aliases before anything is stored.
 func ParseStream(text string) (event.StreamID, error) {
 	if text == "" {
 		return event.StreamID{}, nil
 	}
-	return event.ParseStream(text)
+	return event.ParseEntity(text)
 }
 
 func id(id event.ID) string {
@@ -132,11 +146,29 @@ func parseSchema(b []byte) (s event.SchemaID, err error) {
 	return s, nil
 }
 
-func data(text string) json.RawMessage {
-	if text == "" {
-		return nil
+// data is the data of a draft in the field of its format.
+func data(d *event.Draft) (text string, bytes []byte) {
+	switch {
+	case d.Format == event.JSON:
+		return string(d.Data), nil
+	case d.Data == nil: // unset would mean that the data is JSON
+		return "", []byte{}
 	}
-	return json.RawMessage(text)
+	return "", d.Data
+}
+
+func parseData(text string, bytes []byte) (json.RawMessage, event.Format, error) {
+	switch {
+	case bytes == nil && text == "":
+		return nil, event.JSON, nil
+	case bytes == nil:
+		return json.RawMessage(text), event.JSON, nil
+	case text != "":
+		return nil, event.JSON, event.Invalid("malformed_message", "read event: it has both data and data_bytes")
+	case len(bytes) == 0:
+		return nil, event.Protobuf, nil
+	}
+	return bytes, event.Protobuf, nil
 }
 
 func relations(list []event.Relation) []*lethev1.Relation {

@@ -67,7 +67,7 @@ func StreamState(s storage.StreamState) *lethev1.StreamState {
 
 // ParseStreamState reads a stream's state.
 func ParseStreamState(m *lethev1.StreamState) (storage.StreamState, error) {
-	stream, err := event.ParseStream(m.GetStream())
+	stream, err := event.ParseEntity(m.GetStream())
 	return storage.StreamState{Stream: stream, Version: event.Version(m.GetVersion()), Closed: m.GetClosed(),
 		Truncated: event.Version(m.GetTruncated()), Pruned: event.Version(m.GetPruned())}, err
 }

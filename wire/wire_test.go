@@ -51,7 +51,8 @@ func name() *rapid.Generator[string] { return rapid.StringMatching(`[a-z][a-z0-9
 
 func stream() *rapid.Generator[event.StreamID] {
 	return rapid.Custom(func(t *rapid.T) event.StreamID {
-		return event.Stream(name().Draw(t, "kind"), rapid.StringMatching(`[a-z0-9/=.-]{1,9}`).Draw(t, "id"))
+		ids := rapid.OneOf(rapid.StringMatching(`[a-z0-9/=.-]{1,9}`), rapid.StringMatching(`[a-z]{1,5}@[a-z]{1,5}\.org`))
+		return event.Stream(name().Draw(t, "kind"), ids.Draw(t, "id"))
 	})
 }
 
@@ -97,11 +98,14 @@ func draft() *rapid.Generator[event.Draft] {
 			Schema: event.SchemaID(maybe(hash()).Draw(t, "schema")), OccurredAt: maybe(at()).Draw(t, "occurred"),
 			Relations: relations().Draw(t, "relations"), Correlation: rapid.String().Draw(t, "correlation"),
 			Causation: maybe(id()).Draw(t, "causation"), Traceparent: rapid.String().Draw(t, "traceparent"),
-			Metadata: metadata().Draw(t, "metadata"),
+			Metadata: metadata().Draw(t, "metadata"), Collection: maybe(name()).Draw(t, "collection"),
 			Producer: event.Producer{Name: rapid.String().Draw(t, "name"), Version: maybe(name()).Draw(t, "version")},
 		}
 		if text := maybe(rapid.StringMatching(`\{"n": ?[0-9]{1,20}\}`)).Draw(t, "data"); text != "" {
 			d.Data = json.RawMessage(text)
+		}
+		if d.Data == nil && rapid.Bool().Draw(t, "binary") {
+			d.Format, d.Data = event.Protobuf, maybe(rapid.SliceOfN(rapid.Byte(), 1, 9)).Draw(t, "message")
 		}
 		return d
 	})
@@ -148,12 +152,58 @@ func TestEvent(t *testing.T) {
 			Version: event.Version(position().Draw(t, "version")), RecordedAt: at().Draw(t, "recorded"),
 			Draft: draft().Draw(t, "draft"), Leaf: hash().Draw(t, "leaf"), Pruned: rapid.Bool().Draw(t, "pruned"),
 		}
+		e.Collection = "" // it is in the boxes
 		if e.ID.IsZero() {
 			e.ID = id().Draw(t, "id")
 		}
 		got, err := wire.ParseEvent(sent(t, wire.Event(&e)))
 		same(t, e, got, err)
 	})
+}
+
+// krid is some alias.
+func krid() *rapid.Generator[event.KRID] {
+	return rapid.Custom(func(t *rapid.T) event.KRID { return event.KRID(id().Draw(t, "krid")) })
+}
+
+// TestOpenedEvent has what a reader gets to see, and what is kept from him.
+func TestOpenedEvent(t *testing.T) {
+	reasons := rapid.SampledFrom([]event.Withholding{event.WithheldSealed, event.WithheldDenied, event.WithheldRestricted,
+		event.WithheldErased, event.WithheldSuperseded})
+	rapid.Check(t, func(t *rapid.T) {
+		e := event.Event{Position: 1, Stream: stream().Draw(t, "stream"), RecordedAt: at().Draw(t, "recorded"),
+			Draft: event.Draft{ID: id().Draw(t, "id")}, Boxes: maybe(rapid.SliceOfN(rapid.Byte(), 1, 9)).Draw(t, "boxes")}
+		e.Withheld = maybe(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) event.Withheld {
+			return event.Withheld{Path: rapid.String().Draw(t, "path"), Group: name().Draw(t, "group"),
+				Reason: reasons.Draw(t, "reason"), Receipt: maybe(name()).Draw(t, "receipt")}
+		}), 1, 3)).Draw(t, "withheld")
+		e.Names = maybe(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) event.Name {
+			return event.Name{KRID: krid().Draw(t, "krid"), Kind: name().Draw(t, "kind"), Ref: rapid.String().Draw(t, "ref")}
+		}), 1, 3)).Draw(t, "names")
+		got, err := wire.ParseEvent(sent(t, wire.Event(&e)))
+		same(t, e, got, err)
+	})
+}
+
+func TestOpening(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := event.Opening{Purpose: name().Draw(t, "purpose"), Reason: rapid.String().Draw(t, "reason"),
+			Code: rapid.String().Draw(t, "code")}
+		if rapid.Bool().Draw(t, "somebody") {
+			s := stream().Draw(t, "actor")
+			o.Actor = event.Actor{Kind: s.Kind, ID: event.ActorID(s.ID)}
+		}
+		got, err := wire.ParseOpening(sent(t, wire.Opening(o)))
+		same(t, o, got, err)
+	})
+	if m := wire.Opening(event.Opening{Reason: "why"}); m != nil {
+		t.Errorf("an opening without a purpose is sent as %v", m)
+	}
+	for _, m := range []*lethev1.Opening{nil, {}, {Actor: "nonsense", Reason: "why"}} {
+		if o, err := wire.ParseOpening(m); err != nil || !o.IsZero() {
+			t.Errorf("%v opens: %v, %v", m, o, err)
+		}
+	}
 }
 
 func TestResultAndOutcome(t *testing.T) {
@@ -248,6 +298,19 @@ func TestNoWords(t *testing.T) {
 		func() error { _, err := wire.ParseDraft(&lethev1.Draft{Id: "x"}); return err },
 		func() error { _, err := wire.ParseDraft(&lethev1.Draft{Causation: "x"}); return err },
 		func() error { _, err := wire.ParseDraft(&lethev1.Draft{Schema: short}); return err },
+		func() error {
+			_, err := wire.ParseDraft(&lethev1.Draft{Data: "{}", DataBytes: []byte{}})
+			return err
+		},
+		func() error {
+			_, err := wire.ParseEvent(&lethev1.Event{Leaf: leaf, Data: "{}", DataBytes: []byte{}})
+			return err
+		},
+		func() error {
+			_, err := wire.ParseEvent(&lethev1.Event{Leaf: leaf, Names: []*lethev1.Name{{Krid: "krid_x"}}})
+			return err
+		},
+		func() error { _, err := wire.ParseOpening(&lethev1.Opening{Purpose: "p", Actor: "x"}); return err },
 		func() error { _, err := wire.ParseEvent(&lethev1.Event{Leaf: short}); return err },
 		func() error { _, err := wire.ParseEvent(&lethev1.Event{Leaf: long}); return err },
 		func() error { _, err := wire.ParseEvent(&lethev1.Event{Leaf: leaf, Stream: "x"}); return err },

@@ -14,7 +14,9 @@ type Exception struct {
 func exceptions() []Exception {
 	return []Exception{
 		{"size/interface", "storage/storage.go", "Store",
-			"what a driver opens: the roles Log, Streams, Cursors, Sizer and Tokens in one value; users take the roles"},
+			"what a driver opens: the roles Log, Streams, Cursors, Fencer, Sizer and Tokens in one value; users take the roles"},
+		{"size/interface", "storage/use.go", "Keystore",
+			"what a driver of keys opens: the roles Keys and Uses in one value; users take the roles"},
 		{"size/interface", "backend.go", "Backend",
 			"what a store stands on: the roles Journal, Upkeep and Care in one value, of one log"},
 	}

@@ -88,7 +88,7 @@ func (h *House) typeSpec(dir, name string) (*File, *ast.TypeSpec) {
 	return nil, nil
 }
 
-// seams are the packages whose interfaces are contracts; <seam>/<seam>test holds them.
+// seams are the packages whose interfaces are contracts; the suites <seam>/…test hold them.
 func seams() []string { return []string{"storage", "kms", "bus"} }
 
 // exportedMethods visits the methods written in the exported interfaces of a seam.

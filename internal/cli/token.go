@@ -19,9 +19,10 @@ import (
 func (a *app) tokenCommand() *cobra.Command {
 	return group("token", "Create, list and revoke the tokens of a store",
 		`Who calls a server shows a token of the store. A token says what it allows: --read, --append,
---admin, none of which contains another; and may be limited to kinds of streams and to a
+--admin, --open, none of which contains another; and may be limited to kinds of streams and to a
 time. Of its secret only a hash is kept. Admin is for tokens, for ending and pruning streams,
-for checking the store and for lethe import.
+for checking the store and for lethe import. Open is for personal data: who reads without it
+reads it sealed.
 
 These commands work on a folder, as long as no server holds it, on a database, and by an admin
 token on a server. A token that is revoked at a server ends there at once, open subscriptions
@@ -90,9 +91,9 @@ func (l *tokenLine) fields() []show.Field {
 
 // tokenFlags are the flags of token create.
 type tokenFlags struct {
-	label, expires      string
-	read, append, admin bool
-	kinds               []string
+	label, expires            string
+	read, append, admin, open bool
+	kinds                     []string
 }
 
 func (a *app) tokenCreateCommand() *cobra.Command {
@@ -120,6 +121,7 @@ server is.`,
 	flags.BoolVar(&f.read, "read", false, "it may read, query and follow")
 	flags.BoolVar(&f.append, "append", false, "it may append")
 	flags.BoolVar(&f.admin, "admin", false, "it may govern: tokens, closing, truncating, verifying, importing")
+	flags.BoolVar(&f.open, "open", false, "it may open personal data for a purpose, and look up persons")
 	flags.StringArrayVar(&f.kinds, "kind", nil, "only streams of this `kind`; may be repeated")
 	flags.StringVar(&f.expires, "expires", "", "`when` it ends: a date, an RFC 3339 time, or a duration such as 30d")
 	return cmd
@@ -135,13 +137,14 @@ func (a *app) grant(f *tokenFlags) (*lethev1.CreateTokenRequest, error) {
 		{f.read, lethev1.Permission_PERMISSION_READ},
 		{f.append, lethev1.Permission_PERMISSION_APPEND},
 		{f.admin, lethev1.Permission_PERMISSION_ADMIN},
+		{f.open, lethev1.Permission_PERMISSION_OPEN},
 	} {
 		if p.given {
 			m.Permissions = append(m.Permissions, p.means)
 		}
 	}
 	if len(m.Permissions) == 0 {
-		return nil, event.Invalid("usage", "token create: what may it do?").Hint("give --read, --append, --admin or several")
+		return nil, event.Invalid("usage", "token create: what may it do?").Hint("give --read, --append, --admin, --open or several")
 	}
 	if f.expires == "" {
 		return m, nil

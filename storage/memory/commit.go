@@ -23,7 +23,7 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	if err != nil {
 		return storage.Head{}, err
 	}
-	if len(batch.Records)+len(batch.Streams)+len(batch.Tiles) == 0 && batch.Life == nil {
+	if len(batch.Records)+len(batch.Streams)+len(batch.Tiles)+len(batch.Fences) == 0 && batch.Life == nil {
 		return s.head.Clone(), nil
 	}
 	entries, err := s.check(&batch)
@@ -112,7 +112,7 @@ func refuse(format string, args ...any) error {
 
 // check holds a batch against the log and copies its records. It wants writing.
 func (s *Store) check(b *storage.Batch) ([]entry, error) {
-	if len(b.Records) > 0 && s.head.Life.Sealed() {
+	if len(b.Records)+len(b.Fences) > 0 && s.head.Life.Sealed() {
 		return nil, refuse("the log moves to %s", s.head.Life.Place)
 	}
 	entries := make([]entry, len(b.Records))
@@ -169,6 +169,13 @@ func (s *Store) apply(b *storage.Batch, entries []entry) {
 	}
 	if b.Life != nil {
 		s.head.Life = *b.Life
+	}
+	if len(b.Fences) > 0 {
+		s.head.Fence++
+		for _, f := range b.Fences {
+			f.Number = s.head.Fence
+			s.fence(f)
+		}
 	}
 	close(s.moved)
 	s.moved = make(chan struct{})

@@ -37,8 +37,7 @@ func (s *Store) Inherit(ctx context.Context, checkpoints []storage.NamedCheckpoi
 		return err
 	}
 	if s.head.Life.State != storage.Filling {
-		return event.Errorf(event.ErrConflict, "inherit: store %s is %s, not filling", s.head.Store, s.head.Life.State).
-			Hint("copy into a new store")
+		return s.notFilling()
 	}
 	if err := s.fail(OpInherit); err != nil {
 		return err
@@ -52,4 +51,9 @@ func (s *Store) Inherit(ctx context.Context, checkpoints []storage.NamedCheckpoi
 		s.tokens[t.ID] = cloneToken(t)
 	}
 	return nil
+}
+
+func (s *Store) notFilling() error {
+	return event.Errorf(event.ErrConflict, "inherit: store %s is %s, not filling", s.head.Store, s.head.Life.State).
+		Hint("copy into a new store")
 }

@@ -48,6 +48,8 @@ const (
 
 	OpAdopt   = "adopt"   // nothing is taken over yet; not asked for a store that stays as it is
 	OpInherit = "inherit" // nothing is stored yet
+
+	OpInheritFences = "inherit-fences" // nothing is stored yet
 )
 
 // Store implements storage.Store. Safe for concurrent use.
@@ -66,6 +68,7 @@ type Store struct {
 	streams     map[event.StreamID]*stream
 	changes     []change
 	tiles       map[storage.TileID][]byte
+	fences      []storage.Fence // in their order
 	checkpoints map[string]storage.Checkpoint
 	tokens      map[string]storage.Token
 	moved       chan struct{} // closed when the head moves or the store closes, then replaced

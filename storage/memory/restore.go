@@ -17,8 +17,8 @@ import (
 //
 // frontier is the right edge of the tree at that position, which the caller's ledger computes. Streams are closed,
 // truncated and pruned as they were then, but a body that is gone stays gone. Checkpoints come along as they are,
-// also those beyond at: that is what a follower has to notice. So do tokens: what is revoked stays so. A position
-// beyond the head is event.ErrInvalid.
+// also those beyond at: that is what a follower has to notice. So do tokens and fences: what is revoked or narrowed
+// stays so. A position beyond the head is event.ErrInvalid.
 func Restore(from *Store, at event.Position, frontier []byte, random io.Reader) (*Store, error) {
 	from.mu.RLock()
 	defer from.mu.RUnlock()
@@ -51,6 +51,7 @@ func Restore(from *Store, at event.Position, frontier []byte, random io.Reader) 
 	for id, t := range from.tokens {
 		s.tokens[id] = cloneToken(t)
 	}
+	s.fences = slices.Clone(from.fences)
 	return s, nil
 }
 
@@ -130,6 +131,12 @@ func (s *Store) parts(yield func(part string, b []byte) bool) {
 			b = binary.BigEndian.AppendUint64(b, uint64(n))
 		}
 		if !yield("other", b) {
+			return
+		}
+	}
+	for _, f := range s.fences {
+		b := binary.BigEndian.AppendUint64(f.KRID[:], f.Number)
+		if !yield("other", binary.BigEndian.AppendUint64(b, uint64(f.Position))) {
 			return
 		}
 	}

@@ -19,7 +19,7 @@ import (
 func (s *Store) change(ctx context.Context, lock string,
 	do func(ctx context.Context, tx pgx.Tx, h changing) error,
 ) error {
-	return s.tries(ctx, func(ctx context.Context) error {
+	return s.calls.Try(ctx, func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 			var h changing
 			var state int16
@@ -49,7 +49,7 @@ type changing struct {
 
 // Rewrite prunes every record named by edits, or none.
 func (s *Store) Rewrite(ctx context.Context, fence uint64, edits []storage.Edit) error {
-	if err := s.usable(ctx); err != nil {
+	if err := s.calls.Usable(ctx); err != nil {
 		return err
 	}
 	return s.change(ctx, exclusive, func(ctx context.Context, tx pgx.Tx, h changing) error {
@@ -92,8 +92,8 @@ func prune(ctx context.Context, tx pgx.Tx, edits []storage.Edit) error {
 // to a new place, and neither clears the old one nor its log: what still holds old bytes is named.
 func (s *Store) Scrub(ctx context.Context) (storage.Residue, error) {
 	vacuumed := false
-	err := s.tries(ctx, func(ctx context.Context) (err error) {
-		if vacuumed, err = pglink.MayVacuum(ctx, s.pool); err == nil && vacuumed {
+	err := s.calls.Try(ctx, func(ctx context.Context) (err error) {
+		if vacuumed, err = pglink.MayVacuum(ctx, s.pool, "event"); err == nil && vacuumed {
 			_, err = s.pool.Exec(ctx, `VACUUM event`)
 		}
 		return err

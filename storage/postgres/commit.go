@@ -9,11 +9,9 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
-	"github.com/lethe-es/lethe/storage/postgres/pglink"
 	"github.com/lethe-es/lethe/storage/postings"
 )
 
@@ -61,7 +59,7 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	}
 	s.write.Lock()
 	defer s.write.Unlock()
-	if err := s.usable(ctx); err != nil {
+	if err := s.calls.Usable(ctx); err != nil {
 		return storage.Head{}, fmt.Errorf("commit: %w", err)
 	}
 	if head, done, err := s.guess(p, decide); done {
@@ -69,7 +67,7 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	}
 	var head storage.Head
 	var declined error // by decide, whose words are its own
-	err := s.tries(ctx, func(ctx context.Context) (err error) {
+	err := s.calls.Try(ctx, func(ctx context.Context) (err error) {
 		head, declined, err = s.attempt(ctx, p, decide)
 		return err
 	})
@@ -88,7 +86,7 @@ func (s *Store) attempt(ctx context.Context, p storage.Probe,
 ) (head storage.Head, declined, err error) {
 	t, err := s.begin(ctx, p)
 	if err != nil {
-		s.link.drop()
+		s.link.Drop()
 		return head, nil, err
 	}
 	batch, declined := decide(t.head.Clone(), t.found)
@@ -114,7 +112,7 @@ func (s *Store) begin(ctx context.Context, p storage.Probe) (*commit, error) {
 }
 
 func empty(b *storage.Batch) bool {
-	return len(b.Records)+len(b.Streams)+len(b.Tiles) == 0 && b.Life == nil
+	return len(b.Records)+len(b.Streams)+len(b.Tiles)+len(b.Fences) == 0 && b.Life == nil
 }
 
 // commit is one transaction of the writer: what it adds to memory is kept apart until it is durable.
@@ -151,10 +149,10 @@ func (t *commit) begin(ctx context.Context, p storage.Probe) error {
 // lock opens the transaction, locks the head, and brings what this process knows to it.
 func (t *commit) lock(ctx context.Context, p storage.Probe) (q *questions, err error) {
 	s := t.store
-	if t.conn, err = s.link.connect(ctx); err != nil {
+	if t.conn, err = s.link.Connect(ctx); err != nil {
 		return nil, err
 	}
-	defer s.link.watch(s.clock)()
+	defer s.link.Watch()()
 	clear(t.streams)
 	q = &questions{from: int64(s.writer.known) + 1, ids: p.IDs, streams: t.unknown(p.Streams)}
 	if p.Leaves > 0 {
@@ -323,46 +321,15 @@ func (t *commit) settle() error {
 		t.rollback()
 		return nil
 	}
-	defer t.store.link.watch(t.store.clock)()
+	defer t.store.link.Watch()()
 	var b pgx.Batch
 	b.Queue(`UPDATE head SET one = true`)
-	return t.send(context.Background(), &b)
+	return t.send(&b)
 }
 
 // send does what is queued, and COMMIT. Its error is event.ErrUnknown if nobody can say whether that was done.
-func (t *commit) send(ctx context.Context, b *pgx.Batch) error {
-	s := t.store
-	last := b.Len()
-	b.Queue("COMMIT")
-	results := t.conn.SendBatch(ctx, b)
-	var err error
-	done := 0
-	for ; done <= last && err == nil; done++ {
-		tag, failed := results.Exec()
-		if err = failed; err == nil && done == last && tag.String() != "COMMIT" {
-			err = errRolledBack
-		}
-	}
-	if closing := results.Close(); err == nil {
-		err = closing
-	}
-	switch {
-	case err == nil:
-		s.doubt = false
-		return nil
-	case pglink.Answered(err) || errors.Is(err, errRolledBack):
-		if _, failed := t.conn.Exec(ctx, "ROLLBACK"); failed != nil {
-			s.link.drop()
-		}
-		return err
-	}
-	s.link.drop()
-	if pgconn.SafeToRetry(err) { // not a byte of it was sent
-		return err
-	}
-	s.doubt = true
-	return fmt.Errorf("%w: %w", event.ErrUnknown, pglink.Classify(err))
+func (t *commit) send(b *pgx.Batch) error {
+	err := t.store.link.Commit(b)
+	t.store.doubt = errors.Is(err, event.ErrUnknown) || err != nil && t.store.doubt
+	return err
 }
-
-var errRolledBack = event.Errorf(event.ErrUnavailable, "write store: the database rolled the transaction back").
-	Hint("try again")

@@ -29,7 +29,7 @@ func readCheckpoint(row pgx.Row) (p storage.NamedCheckpoint, err error) {
 
 // Checkpoint is the last one stored for a follower.
 func (s *Store) Checkpoint(ctx context.Context, follower string) (found storage.Checkpoint, err error) {
-	err = s.tries(ctx, func(ctx context.Context) error {
+	err = s.calls.Try(ctx, func(ctx context.Context) error {
 		p, err := readCheckpoint(s.pool.QueryRow(ctx,
 			`SELECT follower, revision, position, note FROM cursor WHERE follower = $1`, follower))
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -94,7 +94,7 @@ func stands(ctx context.Context, tx pgx.Tx, follower string, want storage.Checkp
 
 // Checkpoints lists all, by follower name.
 func (s *Store) Checkpoints(ctx context.Context) (all []storage.NamedCheckpoint, err error) {
-	err = s.tries(ctx, func(ctx context.Context) error {
+	err = s.calls.Try(ctx, func(ctx context.Context) error {
 		all = nil
 		rows, err := s.pool.Query(ctx, `SELECT follower, revision, position, note FROM cursor ORDER BY follower`)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // Examine asks the server about itself and about the store's tables.
 func (s *Store) Examine(ctx context.Context) (checks []storage.Check, err error) {
-	err = s.tries(ctx, func(ctx context.Context) error {
+	err = s.calls.Try(ctx, func(ctx context.Context) error {
 		x := &examination{ctx: ctx, q: s.pool, schema: s.address.Schema}
 		checks, err = x.run(pglink.Old)
 		return err
@@ -53,7 +53,7 @@ func (x *examination) server() error {
 		return err
 	}
 	x.add("database", true, "PostgreSQL %s; its settings and its clock were checked when the store opened", version)
-	x.add("format", format == len(migrations), "tables of schema %s in format %d", x.schema, format)
+	x.add("format", format == len(tables.Steps), "tables of schema %s in format %d", x.schema, format)
 	return nil
 }
 

@@ -44,7 +44,7 @@ func TestExamineServer(t *testing.T) {
 	s := open(t, address, postgres.Options{})
 	defer s.Close()
 	expect(t, found(t, s, "database", time.Hour), true, "PostgreSQL ")
-	expect(t, found(t, s, "format", time.Hour), true, "tables of schema loans in format 1")
+	expect(t, found(t, s, "format", time.Hour), true, "tables of schema loans in format 2")
 	expect(t, found(t, s, "durability", time.Hour), true,
 		"synchronous_commit=on: commits wait for this server's disk; it has no")
 	expect(t, found(t, s, "vacuum", time.Hour), true, "no transaction holds it back")

@@ -49,8 +49,7 @@ func (s *Store) guess(p storage.Probe, decide func(storage.Head, storage.Found) 
 func (t *commit) known(p storage.Probe) bool {
 	s := t.store
 	w := &s.writer
-	linked := s.link.conn != nil && !s.link.conn.IsClosed()
-	if s.turn != nil || w.alone < aloneFor || s.doubt || len(p.IDs) > 0 || !linked {
+	if s.turn != nil || w.alone < aloneFor || s.doubt || len(p.IDs) > 0 || !s.link.Connected() {
 		return false
 	}
 	var changes int64
@@ -60,7 +59,8 @@ func (t *commit) known(p storage.Probe) bool {
 	if p.Leaves > 0 && p.Leaves <= t.head.Position {
 		return false
 	}
-	t.conn, t.changes, t.guessed = s.link.conn, changes, true
+	t.conn, _ = s.link.Connect(s.ctx) // it is there
+	t.changes, t.guessed = changes, true
 	t.found = storage.Found{
 		Streams: make([]storage.StreamState, len(p.Streams)), Hits: make([]event.Position, len(p.Conditions)),
 	}

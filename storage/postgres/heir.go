@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -68,8 +69,7 @@ func (x *index) become(id storage.Identity) {
 func (s *Store) Inherit(ctx context.Context, checkpoints []storage.NamedCheckpoint, tokens []storage.Token) error {
 	err := s.change(ctx, alone, func(ctx context.Context, tx pgx.Tx, h changing) error {
 		if h.life.State != storage.Filling {
-			return event.Errorf(event.ErrConflict, "inherit checkpoints and tokens: the store is %s, not a copy in the making",
-				h.life.State)
+			return notFilling(h.life)
 		}
 		if _, err := tx.Exec(ctx, `DELETE FROM cursor`); err != nil {
 			return err
@@ -95,4 +95,32 @@ func (s *Store) Inherit(ctx context.Context, checkpoints []storage.NamedCheckpoi
 		return fmt.Errorf("inherit: %w", err)
 	}
 	return nil
+}
+
+// InheritFences adds fences to a store that is being filled.
+func (s *Store) InheritFences(ctx context.Context, upTo uint64, fences []storage.Fence) error {
+	if err := storage.CheckFences(upTo, fences); err != nil {
+		return err
+	}
+	err := s.change(ctx, alone, func(ctx context.Context, tx pgx.Tx, h changing) error {
+		if h.life.State != storage.Filling {
+			return notFilling(h.life)
+		}
+		for some := range slices.Chunk(fences, 10_000) {
+			if _, err := tx.Exec(ctx, insertFences, fenceColumns(some)...); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec(ctx, `UPDATE head SET fence = $1, changes = changes + 1 WHERE fence < $1`, int64(upTo))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("inherit fences: %w", err)
+	}
+	return nil
+}
+
+func notFilling(l storage.Life) error {
+	return event.Errorf(event.ErrConflict, "inherit: the store is %s, not a copy in the making", l.State).
+		Hint("copy into a new store")
 }

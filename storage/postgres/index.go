@@ -200,7 +200,7 @@ func (x *index) plan(f event.Filter) (postings.Plan, bool, error) {
 
 // refresh brings the index to the present and gives the head.
 func (s *Store) refresh(ctx context.Context) (head storage.Head, err error) {
-	err = s.tries(ctx, func(ctx context.Context) error {
+	err = s.calls.Try(ctx, func(ctx context.Context) error {
 		position, changes := s.index.known()
 		rows, err := s.pool.Query(ctx, newsQuery, position, changes)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 	"github.com/lethe-es/lethe/storage/postings"
 )
 
@@ -40,30 +41,15 @@ func (s *Store) merge(ctx context.Context) (merged bool, err error) {
 	if m == nil {
 		return false, nil
 	}
-	err = s.tries(ctx, func(ctx context.Context) error {
+	err = s.calls.Try(ctx, func(ctx context.Context) error {
 		return s.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
-			return s.lease(ctx, c.Conn(), func() error {
+			return pglink.Lease(ctx, c.Conn(), pglink.LockOf(s.address.Schema, "merge"), func() error {
 				merged, err = s.mergeInto(ctx, c.Conn(), m)
 				return err
 			})
 		})
 	})
 	return merged, err
-}
-
-// lease runs do, if no other process is at it.
-func (s *Store) lease(ctx context.Context, conn *pgx.Conn, do func() error) error {
-	number := lockOf(s.address.Schema, "merge")
-	got := false
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, number).Scan(&got); err != nil || !got {
-		return err
-	}
-	defer func() {
-		if _, failed := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, number); failed != nil {
-			conn.PgConn().Conn().Close() // the server gives the lock back with the connection
-		}
-	}()
-	return do()
 }
 
 // all are the segments that are known.
@@ -128,6 +114,8 @@ func (s *Store) replace(ctx context.Context, conn *pgx.Conn, m *postings.Merge) 
 		sources[i] = x.N
 	}
 	target := m.Target()
+	s.write.Lock() // between commits of this process, of which some guess that nobody changes the head
+	s.pass()
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT FROM head `+exclusive); err != nil {
 			return err
@@ -146,10 +134,11 @@ func (s *Store) replace(ctx context.Context, conn *pgx.Conn, m *postings.Merge) 
 			target.N, target.Level, int64(target.First), int64(target.Last))
 		return err
 	})
-	if err != nil {
-		return false, err
+	if err == nil {
+		_, err = s.refresh(ctx)
 	}
-	if _, err := s.refresh(ctx); err != nil {
+	s.write.Unlock()
+	if err != nil {
 		return false, err
 	}
 	s.shelf.keep(s.index.all())

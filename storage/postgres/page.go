@@ -29,7 +29,7 @@ func (s *Store) Page(ctx context.Context, q storage.Query) (storage.Page, error)
 		return storage.Page{}, fmt.Errorf("read page: %w", err)
 	}
 	var page storage.Page
-	err = s.tries(ctx, func(ctx context.Context) (err error) {
+	err = s.calls.Try(ctx, func(ctx context.Context) (err error) {
 		b := &pageBuilder{store: s, ctx: ctx, db: s.pool, q: q, reader: reader{store: s}}
 		switch {
 		case !q.ID.IsZero():

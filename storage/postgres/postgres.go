@@ -29,6 +29,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/lethe-es/lethe/event"
@@ -55,17 +56,16 @@ type Options struct {
 
 // Store is a log in a database. Safe for concurrent use.
 type Store struct {
-	address  pglink.Address
-	clock    event.Clock
-	flush    int
-	patience time.Duration
-	timeout  time.Duration
+	address pglink.Address
+	clock   event.Clock
+	flush   int
+	calls   pglink.Calls
 
 	pool *pgxpool.Pool // everything but commits
 
 	write  sync.Mutex // held by the one writer of this process
-	link   *link      // of the writer
-	doubt  bool       // a commit's outcome is unknown: see commit.settle
+	link   *pglink.Link
+	doubt  bool // a commit's outcome is unknown: see commit.settle
 	writer writerState
 	turn   *turn // the head is locked for the next commit; nil: it is not
 
@@ -103,11 +103,11 @@ func open(ctx context.Context, text string, o *Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		address: a, clock: opts.Clock, flush: opts.Flush, patience: opts.Patience, timeout: opts.Timeout,
+		address: a, clock: opts.Clock, flush: opts.Flush, link: pglink.NewLink(a, opts.Clock, opts.Timeout),
 		names: newNames(), streams: newStreamNames(), shelf: newShelf(), writer: newWriterState(), waiting: newWaiting(),
 	}
 	s.ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.link = newLink(a, opts.Timeout)
+	s.calls = pglink.Calls{Context: s.ctx, Clock: opts.Clock, Patience: opts.Patience}
 	if err := s.prepare(ctx, &opts); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -136,14 +136,16 @@ func (o *Options) fill() {
 
 // prepare checks the database, brings its tables to the newest format, and reads what is kept in memory.
 func (s *Store) prepare(ctx context.Context, o *Options) error {
-	conn, err := s.link.connect(ctx)
+	conn, err := s.link.Connect(ctx)
 	if err != nil {
 		return pglink.Classify(err)
 	}
-	if err := pglink.Check(ctx, conn, s.clock); err != nil {
+	if err := tables.Check(ctx, conn, s.clock); err != nil {
 		return err
 	}
-	if err := migrate(ctx, conn, s.address.Schema, o); err != nil {
+	err = tables.Migrate(ctx, conn, s.address.Schema, o.Create,
+		func(ctx context.Context, tx pgx.Tx) error { return createHead(ctx, tx, o) })
+	if err != nil {
 		return err
 	}
 	head, err := loadHead(ctx, conn)
@@ -175,26 +177,11 @@ func (s *Store) Close() error {
 	s.jobs.Wait()
 	s.write.Lock()
 	defer s.write.Unlock()
-	s.link.close()
+	s.link.Close()
 	if s.pool != nil {
 		s.pool.Close()
 	}
 	return nil
-}
-
-// usable says whether a call may go on.
-func (s *Store) usable(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if s.ctx.Err() != nil {
-		return errClosed()
-	}
-	return nil
-}
-
-func errClosed() error {
-	return event.Errorf(event.ErrUnavailable, "use store: it is closed")
 }
 
 // Head is the state after the last durable commit of any process.

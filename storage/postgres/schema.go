@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,9 +13,24 @@ import (
 	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
 
-// migrations are how the tables of a store came to be: the first makes format 1. What one has done is in databases
-// everywhere: it stays as it is, and a change is one more.
-var migrations = []string{`
+// tables are those of a log.
+var tables = pglink.Tables{
+	What: "store", Format: "lethe_format", Writes: "event",
+	Hint: "check the address, or create it by a first lethe event append or lethe import",
+	// With these nothing that was appended can be deleted or changed, but for the content of an event, to prune it.
+	Wanted: []pglink.Grant{
+		{"SELECT", "", "lethe_format head lineage name stream event batch segment run tile cursor fence token"},
+		{"INSERT", "", "name stream event batch segment run tile cursor fence token"},
+		{"DELETE", "", "batch segment run"},
+		{"UPDATE", "one metadata fence indexed changes lives state place", "head"},
+		{"UPDATE", "closed truncated pruned", "stream"},
+		{"UPDATE", "hashes body boxes", "event"},
+		{"UPDATE", "system frontier", "batch"},
+		{"UPDATE", "revision position note", "cursor"},
+		{"UPDATE", "revoked used", "token"},
+		{"USAGE", "", "segment_n"},
+	},
+	Steps: []string{`
 CREATE TABLE head (
 	one boolean PRIMARY KEY DEFAULT true CHECK (one), store bytea NOT NULL, incarnation bigint NOT NULL,
 	secret bytea NOT NULL, metadata text[] NOT NULL, fence bigint NOT NULL DEFAULT 0,
@@ -59,94 +72,10 @@ CREATE TABLE token (
 	expires bigint NOT NULL, revoked bigint NOT NULL, used bigint NOT NULL
 );
 INSERT INTO batch VALUES (0, 0, NULL, '')
-`}
-
-// lockOf is the number of an advisory lock of a store.
-func lockOf(schema, what string) int64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte("lethe/" + what + "/" + schema)) // a hash never fails
-	return int64(h.Sum64())
-}
-
-// migrate brings the tables to the newest format, one process at a time: a crash leaves them as they were or whole.
-// Tables that are as they must be are not touched, so that no more than reading and writing need be granted.
-func migrate(ctx context.Context, conn *pgx.Conn, schema string, o *Options) error {
-	format, err := formatOf(ctx, conn)
-	if err != nil || format == len(migrations) {
-		return err
-	}
-	if format == 0 && !o.Create {
-		return &event.Error{Sentinel: event.ErrNotFound, Code: "no_store",
-			Message: fmt.Sprintf("find store: there is none in schema %s of the database", schema),
-			Next:    "check the address, or create it by a first lethe event append or lethe import"}
-	}
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, lockOf(schema, "format")); err != nil {
-			return err
-		}
-		if format, err = formatOf(ctx, tx); err != nil || format == len(migrations) {
-			return err // another process was faster
-		}
-		if format == 0 {
-			if err := createSchema(ctx, tx, schema); err != nil {
-				return err
-			}
-		}
-		for i, text := range migrations[format:] {
-			if _, err := tx.Exec(ctx, strings.TrimSpace(text), pgx.QueryExecModeSimpleProtocol); err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, `INSERT INTO lethe_format VALUES ($1)`, format+i+1); err != nil {
-				return err
-			}
-		}
-		if format == 0 {
-			return createHead(ctx, tx, o)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("create tables: %w", pglink.Classify(err))
-	}
-	return nil
-}
-
-// formatOf is how many migrations the schema has seen; 0: it is empty or not there. One that holds other tables, or
-// is newer than we are, is event.ErrFormat.
-func formatOf(ctx context.Context, q pglink.Querier) (format int, err error) {
-	var ours, others bool
-	err = q.QueryRow(ctx, `SELECT to_regclass('lethe_format') IS NOT NULL, EXISTS (SELECT FROM pg_class c
-		JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_setting('search_path'))`).
-		Scan(&ours, &others)
-	switch {
-	case err != nil:
-		return 0, pglink.Classify(err)
-	case !ours && others:
-		return 0, event.Errorf(event.ErrFormat, "find store: the schema holds tables that are not Lethe's").
-			Hint("name another schema in the address, such as ?schema=lethe")
-	case !ours:
-		return 0, nil
-	}
-	if err := q.QueryRow(ctx, `SELECT max(format) FROM lethe_format`).Scan(&format); err != nil {
-		return 0, pglink.Classify(err)
-	}
-	if format > len(migrations) {
-		return 0, event.Errorf(event.ErrFormat, "find store: its format is %d, this version knows %d",
-			format, len(migrations)).Hint("upgrade Lethe")
-	}
-	return format, nil
-}
-
-func createSchema(ctx context.Context, tx pgx.Tx, schema string) error {
-	var there bool
-	err := tx.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, schema).Scan(&there)
-	if err == nil && !there { // not IF NOT EXISTS, which wants the privilege to create one even if it exists
-		_, err = tx.Exec(ctx, `CREATE SCHEMA `+pgx.Identifier{schema}.Sanitize())
-	}
-	if err == nil {
-		_, err = tx.Exec(ctx, `CREATE TABLE lethe_format (format int PRIMARY KEY, since timestamptz NOT NULL DEFAULT now())`)
-	}
-	return err
+`, `
+CREATE TABLE fence (number bigint, krid uuid, position bigint, PRIMARY KEY (number, krid, position));
+ALTER TABLE token ADD COLUMN may_open boolean NOT NULL DEFAULT false
+`},
 }
 
 // createHead gives a new store its name, its first incarnation and its secret.

@@ -7,14 +7,15 @@ import (
 	"github.com/lethe-es/lethe/storage"
 )
 
-// Sizes measures the store by part. What the server keeps beside it (write-ahead log, replicas) is not the store's.
+// Sizes measures the store by part. What the server keeps beside it (write-ahead log, replicas) is not the store's, nor
+// is a keystore in the same schema, whose tables begin with key.
 func (s *Store) Sizes(ctx context.Context) (sizes []storage.Size, err error) {
-	err = s.tries(ctx, func(ctx context.Context) error {
+	err = s.calls.Try(ctx, func(ctx context.Context) error {
 		bytes := make(map[string]int64)
 		rows, err := s.pool.Query(ctx, `SELECT c.relname::text, pg_relation_size(c.oid)
 				+ CASE WHEN c.relkind = 'r' THEN pg_table_size(c.oid) - pg_relation_size(c.oid) ELSE 0 END
 			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname = $1 AND c.relkind IN ('r', 'i', 'S')`, s.address.Schema)
+			WHERE n.nspname = $1 AND c.relkind IN ('r', 'i', 'S') AND c.relname NOT LIKE 'key%'`, s.address.Schema)
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ func (s *Store) Streams(ctx context.Context, q storage.StreamQuery) (found []sto
 		text += ` AND truncated > pruned`
 	}
 	text += ` ORDER BY kind, name LIMIT $3`
-	err = s.tries(ctx, func(ctx context.Context) error {
+	err = s.calls.Try(ctx, func(ctx context.Context) error {
 		found = nil
 		rows, err := s.pool.Query(ctx, text, args...)
 		if err != nil {
@@ -55,7 +55,7 @@ func (s *Store) Tiles(ctx context.Context, ids []storage.TileID) (tiles [][]byte
 	for i, id := range ids {
 		levels[i], numbers[i] = int64(id.Level), int64(id.N)
 	}
-	err = s.tries(ctx, func(ctx context.Context) error {
+	err = s.calls.Try(ctx, func(ctx context.Context) error {
 		tiles = make([][]byte, len(ids))
 		rows, err := s.pool.Query(ctx, `SELECT u.i, t.hashes FROM unnest($1::bigint[], $2::bigint[])
 			WITH ORDINALITY u(level, n, i) JOIN tile t ON t.level = u.level AND t.n = u.n`, levels, numbers)

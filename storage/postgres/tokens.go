@@ -4,21 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
 
-const tokenColumns = `id, hash, label, may_read, may_append, may_admin, kinds, created, expires, revoked, used`
+const tokenColumns = `id, hash, label, may_read, may_append, may_admin, kinds, created, expires, revoked, used, may_open`
 
 func readToken(row pgx.Row) (t storage.Token, err error) {
 	var hash []byte
 	err = row.Scan(&t.ID, &hash, &t.Label, &t.Read, &t.Append, &t.Admin, &t.Kinds,
-		&t.Created, &t.Expires, &t.Revoked, &t.Used)
+		&t.Created, &t.Expires, &t.Revoked, &t.Used, &t.Open)
 	if err != nil {
 		return t, err
 	}
@@ -32,10 +31,10 @@ func readToken(row pgx.Row) (t storage.Token, err error) {
 
 // Token is the token with an id. It is asked for every time: what another process revoked opens nothing any more.
 func (s *Store) Token(ctx context.Context, id string) (found storage.Token, err error) {
-	if !storable(id) {
+	if !pglink.Storable(id) {
 		return storage.Token{}, fmt.Errorf("read token: %w", errNoToken(id))
 	}
-	err = s.tries(ctx, func(ctx context.Context) (err error) {
+	err = s.calls.Try(ctx, func(ctx context.Context) (err error) {
 		found, err = readToken(s.pool.QueryRow(ctx, `SELECT `+tokenColumns+` FROM token WHERE id = $1`, id))
 		return err
 	})
@@ -50,7 +49,7 @@ func (s *Store) Token(ctx context.Context, id string) (found storage.Token, err 
 
 // Tokens lists all, by id.
 func (s *Store) Tokens(ctx context.Context) (list []storage.Token, err error) {
-	err = s.tries(ctx, func(ctx context.Context) error {
+	err = s.calls.Try(ctx, func(ctx context.Context) error {
 		list = nil
 		rows, err := s.pool.Query(ctx, `SELECT `+tokenColumns+` FROM token ORDER BY id`)
 		if err != nil {
@@ -77,8 +76,9 @@ func insertToken(ctx context.Context, tx pgx.Tx, t storage.Token) (bool, error) 
 	if len(t.Kinds) > 0 {
 		kinds = t.Kinds
 	}
-	tag, err := tx.Exec(ctx, `INSERT INTO token VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
-		t.ID, t.Hash[:], t.Label, t.Read, t.Append, t.Admin, kinds, t.Created, t.Expires, t.Revoked, t.Used)
+	tag, err := tx.Exec(ctx, `INSERT INTO token (`+tokenColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`,
+		t.ID, t.Hash[:], t.Label, t.Read, t.Append, t.Admin, kinds, t.Created, t.Expires, t.Revoked, t.Used, t.Open)
 	return tag.RowsAffected() == 1, err
 }
 
@@ -124,7 +124,7 @@ func (s *Store) RevokeToken(ctx context.Context, id string, at int64) (revoked s
 	if at < 1 {
 		return storage.Token{}, event.Invalid("malformed_time", "revoke token %s: the time is before 1970", id)
 	}
-	if !storable(id) {
+	if !pglink.Storable(id) {
 		return storage.Token{}, fmt.Errorf("revoke token: %w", errNoToken(id))
 	}
 	err = s.changeTokens(ctx, func(ctx context.Context, tx pgx.Tx) (err error) {
@@ -145,7 +145,7 @@ func (s *Store) RevokeToken(ctx context.Context, id string, at int64) (revoked s
 func (s *Store) UseTokens(ctx context.Context, at map[string]int64) error {
 	ids, used := make([]string, 0, len(at)), make([]int64, 0, len(at))
 	for id, t := range at {
-		if storable(id) {
+		if pglink.Storable(id) {
 			ids, used = append(ids, id), append(used, t)
 		}
 	}
@@ -159,9 +159,6 @@ func (s *Store) UseTokens(ctx context.Context, at map[string]int64) error {
 	}
 	return nil
 }
-
-// storable reports whether a text may be in the database at all: it keeps valid UTF-8 without zero bytes.
-func storable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
 func errNoToken(id string) error {
 	return event.Errorf(event.ErrNotFound, "find token %s: there is none with this id", id).

@@ -22,13 +22,13 @@ func (s *Store) Turn(ctx context.Context) (done func()) {
 	s.write.Lock()
 	defer s.write.Unlock()
 	nothing := func() {}
-	if s.writer.alone >= aloneFor || s.doubt || s.turn != nil || s.usable(ctx) != nil {
+	if s.writer.alone >= aloneFor || s.doubt || s.turn != nil || s.calls.Usable(ctx) != nil {
 		return nothing
 	}
 	t := &turn{commit: newCommit(s)}
 	var err error
 	if t.asked, err = t.lock(ctx, storage.Probe{}); err != nil {
-		s.link.drop()
+		s.link.Drop()
 		return nothing
 	}
 	s.turn = t
@@ -51,16 +51,13 @@ func (s *Store) pass() {
 
 // rollback ends a transaction that wrote nothing.
 func (t *commit) rollback() {
-	s := t.store
-	defer s.link.watch(s.clock)()
-	if _, err := t.conn.Exec(context.Background(), "ROLLBACK"); err != nil {
-		s.link.drop() // the server rolls back what nobody commits
-	}
+	defer t.store.link.Watch()()
+	t.store.link.Rollback()
 }
 
 // resume answers a probe in the transaction of the turn.
 func (t *turn) resume(ctx context.Context, p storage.Probe) error {
-	defer t.store.link.watch(t.store.clock)()
+	defer t.store.link.Watch()()
 	q := t.asked
 	q.ids, q.streams, q.found = p.IDs, t.unknown(p.Streams), nil
 	first := int64(min(p.Leaves, math.MaxInt64))

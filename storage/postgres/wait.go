@@ -80,13 +80,13 @@ func (w *waiting) state() (event.Position, <-chan struct{}) {
 // Wait returns when the head is beyond after. It hears of this process's commits at once, of others' by a notification
 // or, if that is lost, by the listener's asking.
 func (s *Store) Wait(ctx context.Context, after event.Position) error {
-	if position, _ := s.waiting.state(); position > after && s.usable(ctx) == nil {
+	if position, _ := s.waiting.state(); position > after && s.calls.Usable(ctx) == nil {
 		return nil
 	}
 	ask := s.waiting.enter()
 	defer s.waiting.leave()
 	for {
-		if err := s.usable(ctx); err != nil {
+		if err := s.calls.Usable(ctx); err != nil {
 			return fmt.Errorf("wait for position %d: %w", after+1, err)
 		}
 		position, moved := s.waiting.state()
@@ -145,7 +145,7 @@ func (s *Store) hear(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case n != nil && n.PID == s.link.server.Load():
+		case n != nil && n.PID == s.link.Server():
 			// this process knows its own commits
 		default: // what is heard is a hint: anyone who may connect can notify
 			s.look(ctx)

@@ -17,8 +17,8 @@ import (
 // write stores a batch and commits, in one round trip.
 func (t *commit) write(b *storage.Batch) error {
 	s := t.store
-	defer s.link.watch(s.clock)()
-	ctx := context.Background() // a commit is never cancelled half way
+	defer s.link.Watch()()
+	ctx := context.Background() // not the caller's: what runs is never cancelled
 	var out pgx.Batch
 	if t.guessed {
 		t.queueGuard(&out)
@@ -27,12 +27,10 @@ func (t *commit) write(b *storage.Batch) error {
 		if t.guessed {
 			return errMet // what is wrong with it is said by the decision under the lock
 		}
-		if _, failed := t.conn.Exec(ctx, "ROLLBACK"); failed != nil {
-			s.link.drop()
-		}
+		s.link.Rollback()
 		return err
 	}
-	if err := t.send(ctx, &out); err != nil {
+	if err := t.send(&out); err != nil {
 		if t.guessed && (pglink.State(err) == guessState || pglink.State(err) == "23505" || pgconn.SafeToRetry(err)) {
 			return errMet
 		}
@@ -46,7 +44,7 @@ func (t *commit) write(b *storage.Batch) error {
 }
 
 func (t *commit) queue(ctx context.Context, out *pgx.Batch, b *storage.Batch) error {
-	if len(b.Records) > 0 && t.head.Life.Sealed() {
+	if len(b.Records)+len(b.Fences) > 0 && t.head.Life.Sealed() {
 		return fmt.Errorf("%w: the log is %s", storage.ErrRefused, t.head.Life.State)
 	}
 	if err := t.lookUp(ctx, unasked(t, b)); err != nil {
@@ -83,6 +81,7 @@ func (t *commit) queue(ctx context.Context, out *pgx.Batch, b *storage.Batch) er
 		t.lives++
 		out.Queue(`UPDATE head SET changes = $1, lives = $2`, t.changes, t.lives)
 	}
+	t.queueFences(out, b.Fences)
 	return t.queueBatch(ctx, out, b)
 }
 

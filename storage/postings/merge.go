@@ -1,6 +1,10 @@
 package postings
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/lethe-es/lethe/event"
+)
 
 // Merging keeps the number of segments small: mergeWidth neighbours of one level become one of the next, a few rows at
 // a time, so that nobody waits for a whole merge.
@@ -13,8 +17,10 @@ const TopLevel = 2
 type Merge struct {
 	Sources []Segment
 	Into    int64 // number of the segment it writes; 0: not begun
-	walks   []*walk
-	packer  Packer
+	// Leave tells what is to be left out; nil: nothing. A merge with it has one source, and stays on its level.
+	Leave  func(event.Position) bool
+	walks  []*walk
+	packer Packer
 }
 
 // PlanMerge plans a merge where mergeWidth neighbours are of one level; nil: there is none to do.
@@ -37,8 +43,12 @@ func PlanMerge(segments []Segment) *Merge {
 
 // Target is the segment that takes the place of the sources.
 func (m *Merge) Target() Segment {
+	level := m.Sources[0].Level + 1
+	if m.Leave != nil {
+		level--
+	}
 	return Segment{
-		N: m.Into, Level: m.Sources[0].Level + 1,
+		N: m.Into, Level: level,
 		First: m.Sources[0].First, Last: m.Sources[len(m.Sources)-1].Last,
 	}
 }
@@ -89,6 +99,9 @@ func (m *Merge) next(rows Rows) (done bool, err error) {
 		return true, nil
 	}
 	for _, p := range least.list {
+		if m.Leave != nil && m.Leave(p.Position) {
+			continue
+		}
 		m.packer.Add(least.key, p)
 	}
 	return false, least.advance(rows)

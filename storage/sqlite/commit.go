@@ -9,6 +9,7 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/postings"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 	"zombiezen.com/go/sqlite"
 )
 
@@ -23,14 +24,14 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	defer s.write.Unlock()
 	switch {
 	case s.head.closed:
-		return storage.Head{}, errClosed()
+		return storage.Head{}, sqlink.ErrClosed()
 	case s.head.rebuilding:
 		return storage.Head{}, errRebuilding()
 	case s.failed != nil:
 		return storage.Head{}, s.failed
 	}
-	if err := s.writer.moveLog(&s.fill); err != nil {
-		s.failed = errFailedBefore()
+	if err := s.writer.MoveLog(&s.fill); err != nil {
+		s.failed = sqlink.ErrFailedBefore()
 		return storage.Head{}, fmt.Errorf("commit: move the write-ahead log: %w", err)
 	}
 	t := &commit{store: s, c: s.writer, head: s.head.head.Clone(), streams: make(map[event.StreamID]*streamEntry)}
@@ -39,11 +40,11 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 			s.index.abandonMerge()
 		}
 		if errors.Is(err, event.ErrFailed) {
-			s.failed = errFailedBefore()
+			s.failed = sqlink.ErrFailedBefore()
 		}
 		return storage.Head{}, err
 	}
-	s.fill.add(t.bytes)
+	s.fill.Add(t.bytes)
 	changed := t.head.Life != s.head.head.Life
 	s.publish(t.takeOver)
 	if changed {
@@ -52,16 +53,10 @@ func (s *Store) Commit(ctx context.Context, p storage.Probe,
 	return s.head.head.Clone(), nil
 }
 
-// errFailedBefore answers every write after one that the disk failed: what that one left on the disk is not known.
-func errFailedBefore() error {
-	return event.Errorf(event.ErrFailed, "write store: the disk failed an earlier write").
-		Hint("check the disk, then open the store again")
-}
-
 // commit is one transaction of the writer: what it adds to memory is kept apart until it is durable.
 type commit struct {
 	store *Store
-	c     *conn
+	c     *sqlink.Conn
 	head  storage.Head
 
 	bytes   int                             // about how much it writes
@@ -74,7 +69,7 @@ type commit struct {
 }
 
 func (t *commit) run(p storage.Probe, decide func(storage.Head, storage.Found) (storage.Batch, error)) error {
-	return t.c.transaction(func() error {
+	return t.c.Transaction(func() error {
 		found, err := t.answer(p)
 		if err != nil {
 			return fmt.Errorf("commit: %w", err)
@@ -95,7 +90,8 @@ func (s *Store) writerView() *view {
 	x := s.index
 	return &view{
 		c: s.writer, names: s.names, View: postings.View{
-			Rows: indexRows{s.writer}, Head: s.head.head.Position, Indexed: x.indexed, Segments: x.segments, Tail: x.tail.List,
+			Rows: sqlink.IndexRows{Conn: s.writer}, Head: s.head.head.Position, Indexed: x.indexed,
+			Segments: x.segments, Tail: x.tail.List,
 		},
 	}
 }
@@ -133,7 +129,7 @@ func (t *commit) leaves(from event.Position) (found [][32]byte, err error) {
 	if from == 0 || from > t.head.Position || t.head.Position-from >= storage.MaxLeaves {
 		return nil, nil
 	}
-	err = t.c.rows("SELECT hashes FROM event WHERE position >= ? ORDER BY position", func(s *sqlite.Stmt) error {
+	err = t.c.Rows("SELECT hashes FROM event WHERE position >= ? ORDER BY position", func(s *sqlite.Stmt) error {
 		var leaf [32]byte
 		if s.ColumnBytes(0, leaf[:]) < len(leaf) {
 			return event.Errorf(event.ErrCorrupt, "read event at %d: its row is damaged", from+event.Position(len(found)))
@@ -145,7 +141,7 @@ func (t *commit) leaves(from event.Position) (found [][32]byte, err error) {
 }
 
 func (t *commit) existing(id event.ID, out *storage.Existing) error {
-	return t.c.rows("SELECT position, stream, version, hashes FROM event WHERE id = ?", func(s *sqlite.Stmt) error {
+	return t.c.Rows("SELECT position, stream, version, hashes FROM event WHERE id = ?", func(s *sqlite.Stmt) error {
 		var hashes [hashesBytes]byte
 		if s.ColumnBytes(3, hashes[:]) < hashesBytes {
 			return event.Errorf(event.ErrCorrupt, "read event %s: its row is damaged", id)

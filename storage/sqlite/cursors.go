@@ -7,23 +7,25 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
-func readCheckpoint(r row) (p storage.NamedCheckpoint, err error) {
-	p.Follower, p.Revision, p.Note = r.text(0), uint64(r.int64(1)), r.bytes(3)
+func readCheckpoint(r sqlink.Row) (p storage.NamedCheckpoint, err error) {
+	p.Follower, p.Revision, p.Note = r.Text(0), uint64(r.Int64(1)), r.Bytes(3)
 	if len(p.Note) == 0 {
 		p.Note = nil
 	}
-	p.Cursor, err = event.ParseCursor(r.text(2))
+	p.Cursor, err = event.ParseCursor(r.Text(2))
 	if err != nil {
 		err = event.Errorf(event.ErrCorrupt, "read checkpoint of %s: its cursor is damaged", p.Follower)
 	}
 	return p, err
 }
 
-func readCheckpointOf(c *conn, follower string) (storage.Checkpoint, error) {
+func readCheckpointOf(c *sqlink.Conn, follower string) (storage.Checkpoint, error) {
 	var found storage.NamedCheckpoint
-	err := c.query("SELECT follower, revision, position, note FROM cursor WHERE follower = ?", func(r row) (err error) {
+	const text = "SELECT follower, revision, position, note FROM cursor WHERE follower = ?"
+	err := c.Query(text, func(r sqlink.Row) (err error) {
 		found, err = readCheckpoint(r)
 		return err
 	}, follower)
@@ -32,7 +34,7 @@ func readCheckpointOf(c *conn, follower string) (storage.Checkpoint, error) {
 
 // Checkpoint is the last one stored for a follower.
 func (s *Store) Checkpoint(ctx context.Context, follower string) (found storage.Checkpoint, err error) {
-	err = s.models.use(ctx, func(c *conn) error {
+	err = s.models.use(ctx, func(c *sqlink.Conn) error {
 		found, err = readCheckpointOf(c, follower)
 		return err
 	})
@@ -45,7 +47,7 @@ func (s *Store) Checkpoint(ctx context.Context, follower string) (found storage.
 // Advance stores a checkpoint if the follower's is still from.
 func (s *Store) Advance(ctx context.Context, follower string, from, to storage.Checkpoint) (storage.Checkpoint, error) {
 	to.Revision = from.Revision + 1
-	err := s.models.write(ctx, func(c *conn) error {
+	err := s.models.write(ctx, func(c *sqlink.Conn) error {
 		return s.models.commit(len(to.Note), func() error { return advance(c, follower, from.Revision, to) })
 	})
 	if err != nil {
@@ -58,14 +60,14 @@ func (s *Store) Advance(ctx context.Context, follower string, from, to storage.C
 	return to, nil
 }
 
-func advance(c *conn, follower string, from uint64, to storage.Checkpoint) error {
+func advance(c *sqlink.Conn, follower string, from uint64, to storage.Checkpoint) error {
 	var n int
 	var err error
 	if from == 0 {
-		n, err = c.changed("INSERT INTO cursor VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		n, err = c.Changed("INSERT INTO cursor VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
 			follower, int64(to.Revision), to.Cursor.String(), to.Note)
 	} else {
-		n, err = c.changed("UPDATE cursor SET revision = ?, position = ?, note = ? WHERE follower = ? AND revision = ?",
+		n, err = c.Changed("UPDATE cursor SET revision = ?, position = ?, note = ? WHERE follower = ? AND revision = ?",
 			int64(to.Revision), to.Cursor.String(), to.Note, follower, int64(from))
 	}
 	if err == nil && n != 1 {
@@ -77,8 +79,8 @@ func advance(c *conn, follower string, from uint64, to storage.Checkpoint) error
 
 // Checkpoints lists all, by follower name.
 func (s *Store) Checkpoints(ctx context.Context) (all []storage.NamedCheckpoint, err error) {
-	err = s.models.use(ctx, func(c *conn) error {
-		return c.query("SELECT follower, revision, position, note FROM cursor ORDER BY follower", func(r row) error {
+	err = s.models.use(ctx, func(c *sqlink.Conn) error {
+		return c.Query("SELECT follower, revision, position, note FROM cursor ORDER BY follower", func(r sqlink.Row) error {
 			p, err := readCheckpoint(r)
 			all = append(all, p)
 			return err

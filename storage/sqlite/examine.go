@@ -11,6 +11,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
 // Version is the version of the SQLite inside this program.
@@ -21,7 +22,7 @@ func (s *Store) Examine(ctx context.Context) ([]storage.Check, error) {
 	x := &examination{checks: []storage.Check{{Name: "sqlite", OK: true, Detail: "version " + Version() + ", built in"}}}
 	err := x.events(ctx, s.readers)
 	if err == nil {
-		err = s.models.use(ctx, func(c *conn) error { return x.file(c, "models.db") })
+		err = s.models.use(ctx, func(c *sqlink.Conn) error { return x.file(c, "models.db") })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("examine store: %w", err)
@@ -48,20 +49,20 @@ func (x *examination) add(name string, ok bool, format string, args ...any) {
 }
 
 // events looks at events.db over a reading connection, beside whom the log goes on.
-func (x *examination) events(ctx context.Context, readers *pool) error {
+func (x *examination) events(ctx context.Context, readers *sqlink.Pool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c, err := readers.take(ctx)
+	c, err := readers.Take(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { readers.give(c, err != nil) }()
-	mode, err := c.pragma("journal_mode")
+	defer func() { readers.Give(c, err != nil) }()
+	mode, err := c.Pragma("journal_mode")
 	if err != nil {
 		return err
 	}
-	size, err := c.pragma("page_size")
+	size, err := c.Pragma("page_size")
 	if err != nil {
 		return err
 	}
@@ -72,13 +73,13 @@ func (x *examination) events(ctx context.Context, readers *pool) error {
 }
 
 // file looks at the pages and trees of a file.
-func (x *examination) file(c *conn, name string) error {
-	format, err := c.pragma("user_version")
+func (x *examination) file(c *sqlink.Conn, name string) error {
+	format, err := c.Pragma("user_version")
 	if err != nil {
 		return err
 	}
 	x.formats = append(x.formats, name+" in format "+format)
-	answer, err := c.pragma("quick_check(1)")
+	answer, err := c.Pragma("quick_check(1)")
 	switch {
 	case errors.Is(err, event.ErrCorrupt):
 		answer = "it cannot be read"

@@ -25,7 +25,7 @@ func ScriptForTest(path, script string) error {
 func PragmaForTest(s *Store, name string) (string, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
-	return s.writer.pragma(name)
+	return s.writer.Pragma(name)
 }
 
 // LevelsForTest counts segments by level.

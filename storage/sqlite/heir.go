@@ -7,6 +7,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
 // Adopt takes over the identity and the fence of another store's log.
@@ -15,13 +16,13 @@ func (s *Store) Adopt(ctx context.Context, head storage.Head) error {
 	defer s.write.Unlock()
 	switch {
 	case s.head.closed:
-		return errClosed()
+		return sqlink.ErrClosed()
 	case s.head.rebuilding:
 		return errRebuilding()
 	case s.failed != nil:
 		return s.failed
 	}
-	err := s.models.use(ctx, func(m *conn) error {
+	err := s.models.use(ctx, func(m *sqlink.Conn) error {
 		used, err := s.used(m)
 		if err != nil {
 			return err
@@ -31,7 +32,7 @@ func (s *Store) Adopt(ctx context.Context, head storage.Head) error {
 			return err
 		}
 		adopted = adopted.Clone()
-		if err := s.writer.transaction(func() error { return s.writer.adopt(&adopted) }); err != nil {
+		if err := s.writer.Transaction(func() error { return adoptHead(s.writer, &adopted) }); err != nil {
 			return err
 		}
 		s.publish(func(h *storage.Head) {
@@ -43,7 +44,7 @@ func (s *Store) Adopt(ctx context.Context, head storage.Head) error {
 		return nil
 	})
 	if errors.Is(err, event.ErrFailed) {
-		s.failed = errFailedBefore()
+		s.failed = sqlink.ErrFailedBefore()
 	}
 	if err != nil {
 		return fmt.Errorf("adopt log: %w", err)
@@ -52,30 +53,30 @@ func (s *Store) Adopt(ctx context.Context, head storage.Head) error {
 }
 
 // used tells whether anything was ever stored.
-func (s *Store) used(models *conn) (used bool, err error) {
+func (s *Store) used(models *sqlink.Conn) (used bool, err error) {
 	used = s.head.head.Position > 0
 	for _, q := range []struct {
-		c    *conn
+		c    *sqlink.Conn
 		text string
 	}{
 		{s.writer, "SELECT 1 FROM stream LIMIT 1"}, {s.writer, "SELECT 1 FROM tile LIMIT 1"},
 		{models, "SELECT 1 FROM cursor LIMIT 1"}, {models, "SELECT 1 FROM token LIMIT 1"},
 	} {
-		err = errors.Join(err, q.c.query(q.text, func(row) error { used = true; return nil }))
+		err = errors.Join(err, q.c.Query(q.text, func(sqlink.Row) error { used = true; return nil }))
 	}
 	return used, err
 }
 
-func (c *conn) adopt(head *storage.Head) error {
-	err := c.exec(`UPDATE head SET store = ?, incarnation = ?, secret = ?, metadata = ?, fence = ?, life = ?
+func adoptHead(c *sqlink.Conn, head *storage.Head) error {
+	err := c.Exec(`UPDATE head SET store = ?, incarnation = ?, secret = ?, metadata = ?, fence = ?, life = ?
 		WHERE one = 1`, head.Store[:], int64(head.Incarnation), head.Secret[:], marshalIndexed(head.Indexed), int64(head.Fence),
 		int64(head.Life.State))
 	if err == nil {
-		err = c.exec("DELETE FROM lineage")
+		err = c.Exec("DELETE FROM lineage")
 	}
 	for i, fork := range head.Lineage {
 		if err == nil {
-			err = c.exec("INSERT INTO lineage VALUES (?, ?, ?)", i+1, int64(fork.Incarnation), int64(fork.First))
+			err = c.Exec("INSERT INTO lineage VALUES (?, ?, ?)", i+1, int64(fork.Incarnation), int64(fork.First))
 		}
 	}
 	return err
@@ -84,19 +85,18 @@ func (c *conn) adopt(head *storage.Head) error {
 // Inherit takes over the checkpoints and tokens of another store.
 func (s *Store) Inherit(ctx context.Context, checkpoints []storage.NamedCheckpoint, tokens []storage.Token) error {
 	m := s.models
-	err := m.use(ctx, func(c *conn) error {
+	err := m.use(ctx, func(c *sqlink.Conn) error {
 		switch {
 		case m.failed != nil:
 			return m.failed
 		case m.life.State != storage.Filling:
-			return event.Errorf(event.ErrConflict, "compare states: the store is %s, not filling", m.life.State).
-				Hint("copy into a new store")
+			return errNotFilling(m.life)
 		}
 		bytes := tokenBytes * len(tokens)
 		for i := range checkpoints {
 			bytes += len(checkpoints[i].Note) + tokenBytes
 		}
-		if err := m.commit(bytes, func() error { return c.inherit(checkpoints, tokens) }); err != nil {
+		if err := m.commit(bytes, func() error { return inherit(c, checkpoints, tokens) }); err != nil {
 			return err
 		}
 		m.tokens.replace(tokens)
@@ -108,12 +108,12 @@ func (s *Store) Inherit(ctx context.Context, checkpoints []storage.NamedCheckpoi
 	return nil
 }
 
-func (c *conn) inherit(checkpoints []storage.NamedCheckpoint, tokens []storage.Token) error {
-	err := errors.Join(c.exec("DELETE FROM cursor"), c.exec("DELETE FROM token"))
+func inherit(c *sqlink.Conn, checkpoints []storage.NamedCheckpoint, tokens []storage.Token) error {
+	err := errors.Join(c.Exec("DELETE FROM cursor"), c.Exec("DELETE FROM token"))
 	for i := range checkpoints {
 		p := &checkpoints[i]
 		if err == nil {
-			err = c.exec("INSERT INTO cursor VALUES (?, ?, ?, ?)",
+			err = c.Exec("INSERT INTO cursor VALUES (?, ?, ?, ?)",
 				p.Follower, int64(p.Revision), p.Cursor.String(), p.Note)
 		}
 	}

@@ -12,15 +12,28 @@ import (
 	"github.com/lethe-es/lethe/storage/storagetest"
 )
 
-// formatOneEvents takes from events.db what format 1 did not have.
-const formatOneEvents = `
+// Each takes from events.db of the format after it what it did not have.
+const (
+	formatTwoEvents = `
+DROP TABLE fence;
+PRAGMA user_version = 2;
+`
+	formatOneEvents = formatTwoEvents + `
 ALTER TABLE head DROP COLUMN life;
 ALTER TABLE head DROP COLUMN place;
 PRAGMA user_version = 1;
 `
+)
 
-// TestEventsUpgrade opens a folder of the time before stores could move: it keeps its head and events, and is live.
+// TestEventsUpgrade opens folders of the time before stores could move, and before they had fences: they keep head and
+// events, are live, and have none.
 func TestEventsUpgrade(t *testing.T) {
+	for name, script := range map[string]string{"from 1": formatOneEvents, "from 2": formatTwoEvents} {
+		t.Run(name, func(t *testing.T) { upgrade(t, script) })
+	}
+}
+
+func upgrade(t *testing.T, script string) {
 	dir := t.TempDir()
 	s := open(t, dir, sqlite.Options{})
 	records := storagetest.Append(t, s, storagetest.Item{
@@ -33,7 +46,7 @@ func TestEventsUpgrade(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := sqlite.ScriptForTest(filepath.Join(dir, "events.db"), formatOneEvents); err != nil {
+	if err := sqlite.ScriptForTest(filepath.Join(dir, "events.db"), script); err != nil {
 		t.Fatal(err)
 	}
 	for round := range 2 {
@@ -45,6 +58,19 @@ func TestEventsUpgrade(t *testing.T) {
 		page, err := s.Page(t.Context(), storage.Query{Limit: 1})
 		if err != nil || len(page.Records) != 1 || page.Records[0].ID != records[0].ID {
 			t.Errorf("round %d: %d records, %v", round, len(page.Records), err)
+		}
+		fences, err := s.Fences(t.Context(), 0, 10)
+		if err != nil || len(fences) != round {
+			t.Errorf("round %d: fences %v, %v", round, fences, err)
+		}
+		if round == 0 {
+			_, err = s.Commit(t.Context(), storage.Probe{}, func(storage.Head, storage.Found) (storage.Batch, error) {
+				return storage.Batch{Fences: []storage.Fence{{Position: 1}}}, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.Fence = 1
 		}
 		life := storage.Life{State: storage.Moved, Place: "/there"}
 		_, err = s.Commit(t.Context(), storage.Probe{}, func(storage.Head, storage.Found) (storage.Batch, error) {

@@ -23,6 +23,17 @@ PRAGMA application_id = 1818588264;
 PRAGMA user_version = 1;
 `
 
+// formatTwo is models.db as it was before tokens could open, with one token more.
+const formatTwo = formatOne + `
+CREATE TABLE token (
+	id TEXT PRIMARY KEY, hash BLOB NOT NULL, label TEXT NOT NULL, may_read INTEGER NOT NULL,
+	may_append INTEGER NOT NULL, may_admin INTEGER NOT NULL, kinds TEXT, created INTEGER NOT NULL,
+	expires INTEGER NOT NULL, revoked INTEGER NOT NULL, used INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO token VALUES ('old', zeroblob(32), 'before', 1, 1, 1, NULL, 1, 2, 3, 4);
+PRAGMA user_version = 2;
+`
+
 func models(t *testing.T, script string) (dir, path string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -33,10 +44,19 @@ func models(t *testing.T, script string) (dir, path string) {
 	return dir, path
 }
 
-// TestModelsUpgrade opens a folder of the time before tokens: it gets their table and keeps its checkpoints.
+// TestModelsUpgrade opens a folder of the time before tokens, and one of the time before they could open: it gets their
+// table and keeps its checkpoints and tokens, which open nothing.
 func TestModelsUpgrade(t *testing.T) {
-	dir, _ := models(t, formatOne)
-	want := storage.Token{ID: "a", Read: true, Kinds: []string{"application"}, Created: 5}
+	old := storage.Token{ID: "old", Label: "before", Read: true, Append: true, Admin: true, Created: 1, Expires: 2,
+		Revoked: 3, Used: 4}
+	for script, kept := range map[string][]storage.Token{formatOne: nil, formatTwo: {old}} {
+		upgradeModels(t, script, kept)
+	}
+}
+
+func upgradeModels(t *testing.T, script string, kept []storage.Token) {
+	dir, _ := models(t, script)
+	want := storage.Token{ID: "a", Read: true, Open: true, Kinds: []string{"application"}, Created: 5}
 	for round := range 3 {
 		s := open(t, dir, sqlite.Options{})
 		if round == 0 {
@@ -46,6 +66,10 @@ func TestModelsUpgrade(t *testing.T) {
 		}
 		if got, err := s.Token(t.Context(), "a"); err != nil || !cmp.Equal(want, got) {
 			t.Errorf("round %d: token %+v, %v", round, got, err)
+		}
+		tokens, err := s.Tokens(t.Context())
+		if diff := cmp.Diff(append([]storage.Token{want}, kept...), tokens); err != nil || diff != "" {
+			t.Errorf("round %d: tokens (%v):\n%s", round, err, diff)
 		}
 		got, err := s.Checkpoint(t.Context(), "relay")
 		if diff := cmp.Diff(storage.Checkpoint{Revision: 7, Note: []byte{1}}, got); err != nil || diff != "" {
@@ -59,7 +83,7 @@ func TestModelsUpgrade(t *testing.T) {
 
 // TestModelsRefused are files this version must not touch.
 func TestModelsRefused(t *testing.T) {
-	current := formatOne + "CREATE TABLE token (id TEXT); PRAGMA user_version = 3;"
+	current := formatOne + "CREATE TABLE token (id TEXT); PRAGMA user_version = 4;"
 	for name, script := range map[string]string{
 		"a newer format":      current,
 		"no format":           strings.Replace(formatOne, "user_version = 1", "user_version = 0", 1),
@@ -81,10 +105,10 @@ func TestModelsRefused(t *testing.T) {
 // TestTokensDamaged holds that a token whose limits cannot be read opens nothing.
 func TestTokensDamaged(t *testing.T) {
 	for name, values := range map[string]string{
-		"kinds are not a list":    `zeroblob(32), '', 1, 1, 0, '{', 1, 0, 0, 0`,
-		"kinds are an empty list": `zeroblob(32), '', 1, 1, 0, '[]', 1, 0, 0, 0`,
-		"kinds are null":          `zeroblob(32), '', 1, 1, 0, 'null', 1, 0, 0, 0`,
-		"hash is short":           `zeroblob(31), '', 1, 1, 0, NULL, 1, 0, 0, 0`,
+		"kinds are not a list":    `zeroblob(32), '', 1, 1, 0, '{', 1, 0, 0, 0, 0`,
+		"kinds are an empty list": `zeroblob(32), '', 1, 1, 0, '[]', 1, 0, 0, 0, 0`,
+		"kinds are null":          `zeroblob(32), '', 1, 1, 0, 'null', 1, 0, 0, 0, 0`,
+		"hash is short":           `zeroblob(31), '', 1, 1, 0, NULL, 1, 0, 0, 0, 0`,
 	} {
 		dir, path := models(t, formatOne)
 		if err := open(t, dir, sqlite.Options{}).Close(); err != nil {

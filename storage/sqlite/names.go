@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
 // names are the dictionaries that turn event types, relation roles and streams into integers. Types and roles are
@@ -36,19 +37,19 @@ const (
 	readerStreams = 100_000
 )
 
-func loadNames(c *conn) (*names, error) {
+func loadNames(c *sqlink.Conn) (*names, error) {
 	n := &names{ids: make(map[string]int64), texts: make(map[int64]string)}
 	n.streams, _ = simplelru.NewLRU[event.StreamID, *streamEntry](writerStreams, nil) // fails for sizes below 1 only
 	n.named, _ = simplelru.NewLRU[int64, event.StreamID](readerStreams, nil)
-	err := c.query("SELECT id, name FROM name", func(r row) error {
-		n.ids[r.text(1)], n.texts[r.int64(0)] = r.int64(0), r.text(1)
+	err := c.Query("SELECT id, name FROM name", func(r sqlink.Row) error {
+		n.ids[r.Text(1)], n.texts[r.Int64(0)] = r.Int64(0), r.Text(1)
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return n, c.query("SELECT coalesce(max(id), 0) FROM stream", func(r row) error {
-		n.lastStream = r.int64(0)
+	return n, c.Query("SELECT coalesce(max(id), 0) FROM stream", func(r sqlink.Row) error {
+		n.lastStream = r.Int64(0)
 		return nil
 	})
 }
@@ -83,15 +84,15 @@ func (n *names) add(added map[string]int64) {
 }
 
 // stream is the name of a stream's number.
-func (n *names) stream(c *conn, id int64) (event.StreamID, error) {
+func (n *names) stream(c *sqlink.Conn, id int64) (event.StreamID, error) {
 	n.namedMu.Lock()
 	s, ok := n.named.Get(id)
 	n.namedMu.Unlock()
 	if ok {
 		return s, nil
 	}
-	err := c.query("SELECT kind, name FROM stream WHERE id = ?", func(r row) error {
-		s = event.StreamID{Kind: r.text(0), ID: r.text(1)}
+	err := c.Query("SELECT kind, name FROM stream WHERE id = ?", func(r sqlink.Row) error {
+		s = event.StreamID{Kind: r.Text(0), ID: r.Text(1)}
 		return nil
 	}, id)
 	if err != nil {
@@ -107,12 +108,13 @@ func (n *names) stream(c *conn, id int64) (event.StreamID, error) {
 }
 
 // streamRow reads a stream's row; id 0: there is none.
-func streamRow(c *conn, s event.StreamID) (streamEntry, error) {
+func streamRow(c *sqlink.Conn, s event.StreamID) (streamEntry, error) {
 	entry := streamEntry{state: storage.StreamState{Stream: s}}
-	err := c.query("SELECT id, closed, truncated, pruned FROM stream WHERE kind = ? AND name = ?", func(r row) error {
-		entry.id = r.int64(0)
-		entry.state.Closed = r.int64(1) != 0
-		entry.state.Truncated, entry.state.Pruned = event.Version(r.int64(2)), event.Version(r.int64(3))
+	const text = "SELECT id, closed, truncated, pruned FROM stream WHERE kind = ? AND name = ?"
+	err := c.Query(text, func(r sqlink.Row) error {
+		entry.id = r.Int64(0)
+		entry.state.Closed = r.Int64(1) != 0
+		entry.state.Truncated, entry.state.Pruned = event.Version(r.Int64(2)), event.Version(r.Int64(3))
 		return nil
 	}, s.Kind, s.ID)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/postings"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 	"zombiezen.com/go/sqlite"
 )
 
@@ -64,7 +65,7 @@ const rowColumns = `position, id, stream, version, type, recorded, hashes, body,
 
 func (b *pageBuilder) byID() error {
 	b.page.Done = true
-	return b.reading.c.rows(`SELECT `+rowColumns+` FROM event WHERE id = ?`, func(s *sqlite.Stmt) error {
+	return b.reading.c.Rows(`SELECT `+rowColumns+` FROM event WHERE id = ?`, func(s *sqlite.Stmt) error {
 		r, err := b.record(s)
 		if err == nil && r.Position <= b.reading.Head {
 			b.page.Records, b.page.Scanned = append(b.page.Records, r), uint64(r.Position)
@@ -87,7 +88,7 @@ func (b *pageBuilder) scan() error {
 		text += ` DESC`
 	}
 	b.page.Records = make([]storage.Record, 0, min(b.q.Limit, int(high-low+1), maxLooked))
-	err := b.reading.c.rows(text, func(s *sqlite.Stmt) error {
+	err := b.reading.c.Rows(text, func(s *sqlite.Stmt) error {
 		position := uint64(s.ColumnInt64(0))
 		if err := b.take(s); err != nil {
 			return err
@@ -198,7 +199,7 @@ func (b *pageBuilder) byVersion() error {
 // directly.
 func (b *pageBuilder) takeAt(p event.Position) error {
 	if b.point == nil {
-		point, err := b.reading.c.stmt(`SELECT ` + rowColumns + ` FROM event WHERE position = ?`)
+		point, err := b.reading.c.Stmt(`SELECT ` + rowColumns + ` FROM event WHERE position = ?`)
 		if err != nil {
 			return err
 		}
@@ -215,7 +216,7 @@ func (b *pageBuilder) takeAt(p event.Position) error {
 	if err == nil && !found {
 		err = event.Errorf(event.ErrCorrupt, "read event at %d: its row is missing", p).Hint("restore a backup")
 	}
-	return classify(err)
+	return sqlink.Classify(err)
 }
 
 // take takes the present row, if it matches.
@@ -285,9 +286,4 @@ func (b *pageBuilder) column(s *sqlite.Stmt, i int) []byte {
 	out := b.arena[start : start+n : start+n]
 	s.ColumnBytes(i, out)
 	return out
-}
-
-// rows runs a query whose rows are read directly from the statement.
-func (c *conn) rows(text string, each func(*sqlite.Stmt) error, args ...any) error {
-	return c.query(text, func(r row) error { return each(r.s) }, args...)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/postings"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 	"zombiezen.com/go/sqlite"
 )
 
@@ -38,20 +39,20 @@ func (s *Store) rebuildTail(ctx context.Context) error {
 func (s *Store) writeSegment(to event.Position, a *postings.Added) error {
 	t := &commit{store: s, c: s.writer, head: s.head.head.Clone(), added: *a}
 	t.head.Position = to
-	if err := s.writer.moveLog(&s.fill); err != nil {
+	if err := s.writer.MoveLog(&s.fill); err != nil {
 		return err
 	}
-	err := t.c.transaction(func() error {
+	err := t.c.Transaction(func() error {
 		if err := t.writeTail(); err != nil {
 			return err
 		}
-		return t.c.exec("UPDATE head SET indexed = ? WHERE one = 1", int64(to))
+		return t.c.Exec("UPDATE head SET indexed = ? WHERE one = 1", int64(to))
 	})
 	if err != nil {
 		return err
 	}
 	t.head.Position = s.head.head.Position
-	s.fill.add(t.bytes)
+	s.fill.Add(t.bytes)
 	s.publish(t.takeOver)
 	return nil
 }
@@ -61,7 +62,7 @@ func (s *Store) postingsOf(ctx context.Context, from, to event.Position) (postin
 	t := &commit{store: s, c: s.writer}
 	b := &pageBuilder{store: s, ctx: ctx, q: storage.Query{Limit: s.flush}, reading: &reading{view: view{c: s.writer}}}
 	var terms []storage.Term
-	err := s.writer.rows(`SELECT `+rowColumns+` FROM event
+	err := s.writer.Rows(`SELECT `+rowColumns+` FROM event
 		WHERE position BETWEEN CAST(? AS INTEGER) AND CAST(? AS INTEGER) ORDER BY position`,
 		func(row *sqlite.Stmt) error {
 			b.arena = b.arena[:0]
@@ -86,7 +87,7 @@ func (s *Store) Reindex(ctx context.Context) error {
 	s.write.Lock()
 	defer s.write.Unlock()
 	if s.head.closed {
-		return errClosed()
+		return sqlink.ErrClosed()
 	}
 	s.setRebuilding(true)
 	if err := s.redeclare(s.head.head.Indexed); err != nil {
@@ -115,15 +116,15 @@ func (s *Store) redeclare(keys []string) error {
 	if err := storage.CheckIndexed(keys); err != nil {
 		return err
 	}
-	err := s.writer.transaction(func() error {
+	err := s.writer.Transaction(func() error {
 		return errors.Join(
-			s.writer.exec("DELETE FROM segment"),
-			s.writer.exec("UPDATE head SET metadata = ?, indexed = 0 WHERE one = 1", marshalIndexed(keys)))
+			s.writer.Exec("DELETE FROM segment"),
+			s.writer.Exec("UPDATE head SET metadata = ?, indexed = 0 WHERE one = 1", marshalIndexed(keys)))
 	})
 	if err != nil {
 		return err
 	}
-	garbage, err := orphans(s.writer)
+	garbage, err := sqlink.Orphans(s.writer)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
 // Rewrite prunes every record named by edits, or none.
@@ -18,7 +19,7 @@ func (s *Store) Rewrite(ctx context.Context, fence uint64, edits []storage.Edit)
 	defer s.write.Unlock()
 	switch {
 	case s.head.closed:
-		return errClosed()
+		return sqlink.ErrClosed()
 	case s.failed != nil:
 		return s.failed
 	case fence != s.head.head.Fence:
@@ -26,23 +27,23 @@ func (s *Store) Rewrite(ctx context.Context, fence uint64, edits []storage.Edit)
 	case len(edits) == 0:
 		return nil
 	}
-	err := s.writer.transaction(func() error {
+	err := s.writer.Transaction(func() error {
 		for i := range edits {
-			if err := s.writer.prune(&edits[i]); err != nil {
+			if err := pruneEvent(s.writer, &edits[i]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if errors.Is(err, event.ErrFailed) {
-		s.failed = errFailedBefore()
+		s.failed = sqlink.ErrFailedBefore()
 	}
 	return err
 }
 
 // prune keeps leaf and request of the hashes: the commitments' seed would let the pruned values be guessed.
-func (c *conn) prune(e *storage.Edit) error {
-	n, err := c.changed(`UPDATE event SET hashes = substr(hashes, 1, 64), body = NULL, boxes = NULL
+func pruneEvent(c *sqlink.Conn, e *storage.Edit) error {
+	n, err := c.Changed(`UPDATE event SET hashes = substr(hashes, 1, 64), body = NULL, boxes = NULL
 		WHERE position = ? AND id = ? AND substr(hashes, 1, 32) = ?`, int64(e.Position), e.ID[:], e.Leaf[:])
 	if err != nil {
 		return fmt.Errorf("rewrite event at %d: %w", e.Position, err)
@@ -58,8 +59,8 @@ func (s *Store) Tiles(ctx context.Context, ids []storage.TileID) ([][]byte, erro
 	tiles := make([][]byte, len(ids))
 	err := s.read(ctx, nil, nil, func(r *reading) error {
 		for i, id := range ids {
-			err := r.c.query("SELECT hashes FROM tile WHERE level = ? AND n = ?",
-				func(row row) error { tiles[i] = row.bytes(0); return nil }, int64(id.Level), int64(id.N))
+			err := r.c.Query("SELECT hashes FROM tile WHERE level = ? AND n = ?",
+				func(row sqlink.Row) error { tiles[i] = row.Bytes(0); return nil }, int64(id.Level), int64(id.N))
 			if err != nil {
 				return err
 			}
@@ -84,12 +85,12 @@ func (s *Store) Scrub(ctx context.Context) (storage.Residue, error) {
 	s.write.Lock()
 	defer s.write.Unlock()
 	if s.head.closed {
-		return storage.Residue{}, errClosed()
+		return storage.Residue{}, sqlink.ErrClosed()
 	}
-	busy, err := s.writer.checkpoint("TRUNCATE")
+	busy, err := s.writer.Checkpoint("TRUNCATE")
 	if err != nil {
 		if errors.Is(err, event.ErrFailed) {
-			s.failed = errFailedBefore()
+			s.failed = sqlink.ErrFailedBefore()
 		}
 		return storage.Residue{}, fmt.Errorf("scrub: %w", err)
 	}

@@ -4,26 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
-	"zombiezen.com/go/sqlite"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
-// applicationID marks the files as Lethe's ("leth").
-const applicationID = 0x6c657468
-
-// schema is how the tables of a file came to be: the first step makes format 1 of an empty file, the second format 2
-// of format 1. What a step has written is in folders everywhere: it stays as it is, and a change is one step more.
-type schema []string
-
-// Page size: a commit of one event dirties a page of each of three b-trees, so small pages make small commits; a
-// scan does not care. docs/design.md has the measurements.
-const pageSize = 4096
-
-var eventsSchema = schema{`
+var eventsSchema = sqlink.Schema{Steps: []string{`
 CREATE TABLE head (
 	one INTEGER PRIMARY KEY CHECK (one = 1), store BLOB NOT NULL, incarnation INTEGER NOT NULL, secret BLOB NOT NULL,
 	metadata TEXT NOT NULL, position INTEGER NOT NULL, system INTEGER NOT NULL, fence INTEGER NOT NULL,
@@ -53,95 +40,28 @@ CREATE TABLE tile (
 `, `
 ALTER TABLE head ADD COLUMN life INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE head ADD COLUMN place TEXT NOT NULL DEFAULT '';
-`}
-
-// openFile opens the write connection of a file and brings its tables to the newest format.
-func openFile(path string, tables schema) (*conn, error) {
-	c, err := openConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate, tables)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.upgrade(tables); err != nil {
-		return nil, joinClose(err, c)
-	}
-	return c, nil
-}
-
-func joinClose(err error, c *conn) error {
-	if closing := c.Close(); closing != nil {
-		return fmt.Errorf("%w (and closing failed: %w)", err, closing)
-	}
-	return err
-}
-
-// format is how many steps of its schema a file has seen; 0: it is empty. A file that is not ours, or newer than we
-// are, is event.ErrFormat.
-func (c *conn) format(tables schema) (int, error) {
-	app, err := c.pragma("application_id")
-	if err != nil {
-		return 0, err
-	}
-	version, err := c.pragma("user_version")
-	if err != nil {
-		return 0, err
-	}
-	count := int64(0)
-	err = c.query("SELECT count(*) FROM sqlite_schema", func(r row) error { count = r.int64(0); return nil })
-	switch {
-	case err != nil:
-		return 0, err
-	case app == "0" && version == "0" && count == 0:
-		return 0, nil
-	case app != strconv.Itoa(applicationID):
-		return 0, event.Errorf(event.ErrFormat, "open %s: it is not a Lethe file", c.path)
-	}
-	n, err := strconv.Atoi(version)
-	if err != nil || n < 1 || n > len(tables) {
-		return 0, event.Errorf(event.ErrFormat, "open %s: its format is %s, this version knows %d",
-			c.path, version, len(tables)).Hint("upgrade Lethe")
-	}
-	return n, nil
-}
-
-// upgrade does the steps the file has not seen, and marks it, in one transaction: a crash leaves the file as it was
-// or whole.
-func (c *conn) upgrade(tables schema) error {
-	from, err := c.format(tables)
-	if err != nil || from == len(tables) {
-		return err
-	}
-	var statements []string
-	for _, step := range tables[from:] {
-		statements = append(statements, strings.Split(strings.TrimSpace(step), ";\n")...)
-	}
-	statements = append(statements,
-		fmt.Sprintf("PRAGMA application_id = %d", applicationID), fmt.Sprintf("PRAGMA user_version = %d", len(tables)))
-	return c.transaction(func() error {
-		for _, text := range statements {
-			if err := c.exec(strings.TrimSuffix(text, ";")); err != nil {
-				return fmt.Errorf("create tables: %w", err)
-			}
-		}
-		return nil
-	})
-}
+`, `
+CREATE TABLE fence (
+	fence INTEGER NOT NULL, krid BLOB NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (fence, krid, position)
+) STRICT, WITHOUT ROWID;
+`}}
 
 // loadHead reads the head; a new store gets its name, its first incarnation and its secret.
-func loadHead(c *conn, o *Options) (storage.Head, event.Position, error) {
+func loadHead(c *sqlink.Conn, o *Options) (storage.Head, event.Position, error) {
 	var head storage.Head
 	var indexed event.Position
 	found := false
-	err := c.query(`SELECT store, incarnation, secret, metadata, position, system, fence, indexed, frontier, life, place
+	err := c.Query(`SELECT store, incarnation, secret, metadata, position, system, fence, indexed, frontier, life, place
 		FROM head`,
-		func(r row) error {
+		func(r sqlink.Row) error {
 			found = true
-			copy(head.Store[:], r.bytes(0))
-			head.Incarnation = event.Incarnation(r.int64(1))
-			copy(head.Secret[:], r.bytes(2))
-			head.Position, head.System = event.Position(r.int64(4)), event.Position(r.int64(5))
-			head.Fence, indexed, head.Frontier = uint64(r.int64(6)), event.Position(r.int64(7)), r.bytes(8)
-			head.Life = storage.Life{State: storage.State(r.int64(9)), Place: r.text(10)}
-			if err := json.Unmarshal([]byte(r.text(3)), &head.Indexed); err != nil {
+			copy(head.Store[:], r.Bytes(0))
+			head.Incarnation = event.Incarnation(r.Int64(1))
+			copy(head.Secret[:], r.Bytes(2))
+			head.Position, head.System = event.Position(r.Int64(4)), event.Position(r.Int64(5))
+			head.Fence, indexed, head.Frontier = uint64(r.Int64(6)), event.Position(r.Int64(7)), r.Bytes(8)
+			head.Life = storage.Life{State: storage.State(r.Int64(9)), Place: r.Text(10)}
+			if err := json.Unmarshal([]byte(r.Text(3)), &head.Indexed); err != nil {
 				return event.Errorf(event.ErrCorrupt, "read head: the list of indexed keys is damaged")
 			}
 			return nil
@@ -152,15 +72,15 @@ func loadHead(c *conn, o *Options) (storage.Head, event.Position, error) {
 	if err != nil {
 		return head, 0, err
 	}
-	err = c.query(`SELECT incarnation, first FROM lineage ORDER BY n`, func(r row) error {
+	err = c.Query(`SELECT incarnation, first FROM lineage ORDER BY n`, func(r sqlink.Row) error {
 		head.Lineage = append(head.Lineage,
-			storage.Fork{Incarnation: event.Incarnation(r.int64(0)), First: event.Position(r.int64(1))})
+			storage.Fork{Incarnation: event.Incarnation(r.Int64(0)), First: event.Position(r.Int64(1))})
 		return nil
 	})
 	return head, indexed, err
 }
 
-func createHead(c *conn, o *Options) (storage.Head, error) {
+func createHead(c *sqlink.Conn, o *Options) (storage.Head, error) {
 	var random [16 + 8 + 32]byte
 	if _, err := io.ReadFull(o.Rand, random[:]); err != nil {
 		return storage.Head{}, fmt.Errorf("create store: read randomness: %w", err)
@@ -172,12 +92,12 @@ func createHead(c *conn, o *Options) (storage.Head, error) {
 	}
 	copy(head.Secret[:], random[24:])
 	head.Indexed = storage.IndexedKeys(o.Indexed)
-	err := c.transaction(func() error {
-		err := c.exec(`INSERT INTO head (one, store, incarnation, secret, metadata, position, system, fence, indexed)
+	err := c.Transaction(func() error {
+		err := c.Exec(`INSERT INTO head (one, store, incarnation, secret, metadata, position, system, fence, indexed)
 			VALUES (1, ?, ?, ?, ?, 0, 0, 0, 0)`,
 			head.Store[:], int64(head.Incarnation), head.Secret[:], marshalIndexed(head.Indexed))
 		if err == nil {
-			err = c.exec(`INSERT INTO lineage VALUES (1, ?, 1)`, int64(head.Incarnation))
+			err = c.Exec(`INSERT INTO lineage VALUES (1, ?, 1)`, int64(head.Incarnation))
 		}
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
 // Sizes measures the store by part, with SQLite's dbstat table, after the write-ahead logs are emptied: a page that is
@@ -17,17 +18,17 @@ func (s *Store) Sizes(ctx context.Context) ([]storage.Size, error) {
 	}
 	bytes := make(map[string]int64)
 	err := s.read(ctx, nil, nil, func(r *reading) error {
-		err := r.c.query("SELECT name, sum(pgsize) FROM dbstat GROUP BY name", func(row row) error {
-			if part := parts[row.text(0)]; part != "" {
-				bytes[part] += row.int64(1)
+		err := r.c.Query("SELECT name, sum(pgsize) FROM dbstat GROUP BY name", func(row sqlink.Row) error {
+			if part := parts[row.Text(0)]; part != "" {
+				bytes[part] += row.Int64(1)
 			}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		return r.c.query("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size",
-			func(row row) error { bytes["free"] = row.int64(0); return nil })
+		return r.c.Query("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size",
+			func(row sqlink.Row) error { bytes["free"] = row.Int64(0); return nil })
 	})
 	if err != nil {
 		return nil, fmt.Errorf("measure store: %w", err)
@@ -55,8 +56,8 @@ func (s *Store) emptyLogs(ctx context.Context) error {
 	if _, err := s.Scrub(ctx); err != nil {
 		return err
 	}
-	return s.models.use(ctx, func(c *conn) error {
-		_, err := c.checkpoint("TRUNCATE")
+	return s.models.use(ctx, func(c *sqlink.Conn) error {
+		_, err := c.Checkpoint("TRUNCATE")
 		return err
 	})
 }

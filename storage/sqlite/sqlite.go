@@ -26,6 +26,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
 // Options of a store; nil means the defaults.
@@ -39,16 +40,16 @@ type Options struct {
 // Store is a log in a folder. Safe for concurrent use.
 type Store struct {
 	dir  string
-	lock *lock
+	lock *sqlink.Lock
 
 	write   sync.Mutex // held by the one writer
-	writer  *conn
+	writer  *sqlink.Conn
 	index   *index
 	names   *names
 	failed  error // a failed sync ends all writing; under write
-	fill    walFill
+	fill    sqlink.Fill
 	flush   int
-	readers *pool
+	readers *sqlink.Pool
 
 	models *models
 
@@ -70,19 +71,19 @@ func Open(ctx context.Context, dir string, o *Options) (*Store, error) {
 	if o == nil {
 		o = new(Options)
 	}
-	if err := makeDir(dir); err != nil {
+	if err := sqlink.MakeDir(dir); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	l, err := acquire(dir, o.Address)
+	l, err := sqlink.Acquire(dir, "lock", o.Address)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s, err := open(ctx, dir, o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", err), l.release())
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), l.Release())
 	}
 	s.lock = l
-	if err := syncDir(dir); err != nil {
+	if err := sqlink.SyncDir(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.Close())
 	}
 	return s, nil
@@ -96,15 +97,15 @@ func open(ctx context.Context, dir string, o *Options) (*Store, error) {
 	s.head.moved = make(chan struct{})
 	path := filepath.Join(dir, "events.db")
 	var err error
-	if s.writer, err = openFile(path, eventsSchema); err != nil {
+	if s.writer, err = sqlink.Open(path, eventsSchema); err != nil {
 		return nil, err
 	}
-	s.readers = newPool(path)
+	s.readers = sqlink.NewPool(path)
 	if err = s.load(ctx, o); err == nil {
 		s.models, err = openModels(filepath.Join(dir, "models.db"), s.head.head.Life)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.readers.close(), s.writer.Close())
+		return nil, errors.Join(err, s.readers.Close(), s.writer.Close())
 	}
 	return s, nil
 }
@@ -146,11 +147,7 @@ func (s *Store) Close() error {
 	s.head.closed = true
 	close(s.head.moved)
 	s.head.mu.Unlock()
-	return errors.Join(s.readers.close(), s.writer.Close(), s.models.close(), s.lock.release())
-}
-
-func errClosed() error {
-	return event.Errorf(event.ErrUnavailable, "use store: it is closed")
+	return errors.Join(s.readers.Close(), s.writer.Close(), s.models.close(), s.lock.Release())
 }
 
 // Head is the state after the last durable commit.
@@ -161,7 +158,7 @@ func (s *Store) Head(ctx context.Context) (storage.Head, error) {
 	s.head.mu.RLock()
 	defer s.head.mu.RUnlock()
 	if s.head.closed {
-		return storage.Head{}, errClosed()
+		return storage.Head{}, sqlink.ErrClosed()
 	}
 	return s.head.head.Clone(), nil
 }
@@ -177,7 +174,7 @@ func (s *Store) Wait(ctx context.Context, after event.Position) error {
 		s.head.mu.RUnlock()
 		switch {
 		case closed:
-			return errClosed()
+			return sqlink.ErrClosed()
 		case position > after:
 			return nil
 		}

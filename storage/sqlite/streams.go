@@ -7,6 +7,7 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/postings"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
 // Streams lists streams ordered by kind, then id.
@@ -30,11 +31,11 @@ func (s *Store) Streams(ctx context.Context, q storage.StreamQuery) ([]storage.S
 			WHERE truncated > pruned AND (kind, name) > (?1, ?2) AND (?3 = '' OR kind = ?3) AND ?4 = 1
 			ORDER BY kind, name LIMIT ?5`
 		}
-		err := r.c.query(text, func(row row) error {
-			ids = append(ids, row.int64(0))
+		err := r.c.Query(text, func(row sqlink.Row) error {
+			ids = append(ids, row.Int64(0))
 			found = append(found, storage.StreamState{
-				Stream: event.StreamID{Kind: row.text(1), ID: row.text(2)}, Closed: row.int64(3) != 0,
-				Truncated: event.Version(row.int64(4)), Pruned: event.Version(row.int64(5)),
+				Stream: event.StreamID{Kind: row.Text(1), ID: row.Text(2)}, Closed: row.Int64(3) != 0,
+				Truncated: event.Version(row.Int64(4)), Pruned: event.Version(row.Int64(5)),
 			})
 			return nil
 		}, q.After.Kind, q.After.ID, q.Kind, boolean(q.Pending), q.Limit)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
 // tokens is all access tokens, in memory beside their table: this process has the folder for itself, and every call
@@ -36,7 +37,7 @@ func (t *tokens) read(ctx context.Context, do func(all map[string]storage.Token)
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.closed {
-		return errClosed()
+		return sqlink.ErrClosed()
 	}
 	return do(t.all)
 }
@@ -49,10 +50,10 @@ func (t *tokens) put(changed []storage.Token) {
 	}
 }
 
-func loadTokens(c *conn) (map[string]storage.Token, error) {
+func loadTokens(c *sqlink.Conn) (map[string]storage.Token, error) {
 	all := make(map[string]storage.Token)
-	err := c.query(`SELECT id, hash, label, may_read, may_append, may_admin, kinds, created, expires, revoked, used
-		FROM token`, func(r row) error {
+	err := c.Query(`SELECT id, hash, label, may_read, may_append, may_admin, kinds, created, expires, revoked, used,
+		may_open FROM token`, func(r sqlink.Row) error {
 		t, err := readToken(r)
 		all[t.ID] = t
 		return err
@@ -60,13 +61,14 @@ func loadTokens(c *conn) (map[string]storage.Token, error) {
 	return all, err
 }
 
-func readToken(r row) (storage.Token, error) {
+func readToken(r sqlink.Row) (storage.Token, error) {
 	t := storage.Token{
-		ID: r.text(0), Label: r.text(2), Read: r.int64(3) != 0, Append: r.int64(4) != 0, Admin: r.int64(5) != 0,
-		Created: r.int64(7), Expires: r.int64(8), Revoked: r.int64(9), Used: r.int64(10),
+		ID: r.Text(0), Label: r.Text(2), Read: r.Int64(3) != 0, Append: r.Int64(4) != 0, Admin: r.Int64(5) != 0,
+		Created: r.Int64(7), Expires: r.Int64(8), Revoked: r.Int64(9), Used: r.Int64(10),
+		Open: r.Int64(11) != 0,
 	}
-	damaged := copy(t.Hash[:], r.bytes(1)) != len(t.Hash)
-	if kinds := r.bytes(6); kinds != nil {
+	damaged := copy(t.Hash[:], r.Bytes(1)) != len(t.Hash)
+	if kinds := r.Bytes(6); kinds != nil {
 		// An empty list would be read as all kinds.
 		damaged = damaged || json.Unmarshal(kinds, &t.Kinds) != nil || len(t.Kinds) == 0
 	}
@@ -77,22 +79,22 @@ func readToken(r row) (storage.Token, error) {
 	return t, nil
 }
 
-func writeToken(c *conn, t storage.Token) error {
+func writeToken(c *sqlink.Conn, t storage.Token) error {
 	var kinds []byte
 	if len(t.Kinds) > 0 {
 		kinds = []byte(marshalIndexed(t.Kinds))
 	}
 	// A text, where there is one: the column takes no blob.
-	return c.exec("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?, ?, ?)",
+	return c.Exec("INSERT OR REPLACE INTO token VALUES (?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?)",
 		t.ID, t.Hash[:], t.Label, boolean(t.Read), boolean(t.Append), boolean(t.Admin), kinds,
-		t.Created, t.Expires, t.Revoked, t.Used)
+		t.Created, t.Expires, t.Revoked, t.Used, boolean(t.Open))
 }
 
 // changeTokens makes durable what decide makes of the tokens there are, as a whole or not at all.
 func (s *Store) changeTokens(ctx context.Context,
 	decide func(all map[string]storage.Token) ([]storage.Token, error)) error {
 	m := s.models
-	return m.write(ctx, func(c *conn) error {
+	return m.write(ctx, func(c *sqlink.Conn) error {
 		changed, err := decide(m.tokens.all) // it changes only with models.mu held, which write holds
 		if err != nil || len(changed) == 0 {
 			return err

@@ -6,12 +6,13 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage/postings"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 )
 
 // view is one consistent state of the log: a position, and the index as of it, seen through one connection.
 type view struct {
 	postings.View
-	c     *conn
+	c     *sqlink.Conn
 	names *names // may know more than the view, never less
 }
 
@@ -46,17 +47,17 @@ func (s *Store) read(ctx context.Context, keys []postings.Key, streams []event.S
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
-	c, err := s.readers.take(ctx)
+	c, err := s.readers.Take(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { s.readers.give(c, !c.AutocommitEnabled()) }()
+	defer func() { s.readers.Give(c, !c.AutocommitEnabled()) }()
 	r, err := s.begin(c, keys, streams)
 	if err == nil {
 		err = do(r)
 	}
 	if !c.AutocommitEnabled() {
-		if end := c.exec("COMMIT"); err == nil {
+		if end := c.Exec("COMMIT"); err == nil {
 			err = end
 		}
 	}
@@ -65,19 +66,19 @@ func (s *Store) read(ctx context.Context, keys []postings.Key, streams []event.S
 
 // begin takes the file's snapshot and the index's view under one lock, so that no commit lies between them but one
 // that is durable and not yet published; that one neither changes nor deletes what the view knows.
-func (s *Store) begin(c *conn, keys []postings.Key, streams []event.StreamID) (*reading, error) {
+func (s *Store) begin(c *sqlink.Conn, keys []postings.Key, streams []event.StreamID) (*reading, error) {
 	s.head.mu.RLock()
 	defer s.head.mu.RUnlock()
 	switch {
 	case s.head.closed:
-		return nil, errClosed()
+		return nil, sqlink.ErrClosed()
 	case s.head.rebuilding:
 		return nil, errRebuilding()
 	}
-	if err := c.exec("BEGIN"); err != nil {
+	if err := c.Exec("BEGIN"); err != nil {
 		return nil, err
 	}
-	if err := c.exec("SELECT position FROM head"); err != nil {
+	if err := c.Exec("SELECT position FROM head"); err != nil {
 		return nil, err
 	}
 	r := &reading{stream: make(map[event.StreamID]int64, len(streams)), lastStream: s.names.lastStream}
@@ -98,7 +99,7 @@ func (s *Store) begin(c *conn, keys []postings.Key, streams []event.StreamID) (*
 	}
 	r.view = view{
 		c: c, names: s.names, View: postings.View{
-			Rows: indexRows{c}, Head: s.head.head.Position, Indexed: s.index.indexed, Segments: s.index.segments,
+			Rows: sqlink.IndexRows{Conn: c}, Head: s.head.head.Position, Indexed: s.index.indexed, Segments: s.index.segments,
 			Tail: tails.List,
 		},
 	}

@@ -7,15 +7,16 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/postings"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlink"
 	"zombiezen.com/go/sqlite"
 )
 
 // write stores a batch within the open transaction.
 func (t *commit) write(b *storage.Batch) error {
 	switch {
-	case len(b.Records)+len(b.Streams)+len(b.Tiles) == 0 && b.Life == nil:
+	case len(b.Records)+len(b.Streams)+len(b.Tiles)+len(b.Fences) == 0 && b.Life == nil:
 		return nil
-	case len(b.Records) > 0 && t.head.Life.Sealed():
+	case len(b.Records)+len(b.Fences) > 0 && t.head.Life.Sealed():
 		return fmt.Errorf("%w: it moves to %s", storage.ErrRefused, t.head.Life.Place)
 	}
 	if err := t.records(b.Records); err != nil {
@@ -28,10 +29,13 @@ func (t *commit) write(b *storage.Batch) error {
 	}
 	for i := range b.Tiles {
 		tile := &b.Tiles[i]
-		err := t.c.exec("INSERT INTO tile VALUES (?, ?, ?)", int64(tile.ID.Level), int64(tile.ID.N), tile.Hashes)
+		err := t.c.Exec("INSERT INTO tile VALUES (?, ?, ?)", int64(tile.ID.Level), int64(tile.ID.N), tile.Hashes)
 		if err != nil {
 			return refuse(err, "tile %d/%d", tile.ID.Level, tile.ID.N)
 		}
+	}
+	if err := t.fences(b.Fences); err != nil {
+		return err
 	}
 	t.head.Position += event.Position(len(b.Records))
 	if b.System != 0 {
@@ -50,8 +54,8 @@ func (t *commit) write(b *storage.Batch) error {
 	if t.flushed != nil {
 		indexed = t.flushed.Last
 	}
-	return t.c.exec(`UPDATE head SET position = ?, system = ?, indexed = ?, frontier = ?, life = ?, place = ?
-		WHERE one = 1`, int64(t.head.Position), int64(t.head.System), int64(indexed), t.head.Frontier,
+	return t.c.Exec(`UPDATE head SET position = ?, system = ?, fence = ?, indexed = ?, frontier = ?, life = ?, place = ?
+		WHERE one = 1`, int64(t.head.Position), int64(t.head.System), int64(t.head.Fence), int64(indexed), t.head.Frontier,
 		int64(t.head.Life.State), t.head.Life.Place)
 }
 
@@ -69,7 +73,7 @@ const rowOverhead = 100
 const insertEvent = `INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 func (t *commit) records(records []storage.Record) error {
-	insert, err := t.c.stmt(insertEvent)
+	insert, err := t.c.Stmt(insertEvent)
 	if err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (t *commit) records(records []storage.Record) error {
 			err = reset
 		}
 		if err != nil {
-			return refuse(classify(err), "event %s", r.ID)
+			return refuse(sqlink.Classify(err), "event %s", r.ID)
 		}
 		if err := t.index(r, e.id); err != nil {
 			return err
@@ -138,7 +142,7 @@ func (t *commit) place(r *storage.Record, position event.Position) (*streamEntry
 
 // number gives a stream its row.
 func (t *commit) number(e *streamEntry) error {
-	err := t.c.exec("INSERT INTO stream (kind, name) VALUES (?, ?)", e.state.Stream.Kind, e.state.Stream.ID)
+	err := t.c.Exec("INSERT INTO stream (kind, name) VALUES (?, ?)", e.state.Stream.Kind, e.state.Stream.ID)
 	e.id = t.c.LastInsertRowID()
 	return err
 }
@@ -151,7 +155,7 @@ func (t *commit) name(text string) (int64, error) {
 	if id, ok := t.names[text]; ok {
 		return id, nil
 	}
-	if err := t.c.exec("INSERT INTO name (name) VALUES (?)", text); err != nil {
+	if err := t.c.Exec("INSERT INTO name (name) VALUES (?)", text); err != nil {
 		return 0, err
 	}
 	if t.names == nil {
@@ -190,7 +194,7 @@ func (t *commit) changeStream(state *storage.StreamState) error {
 			return err
 		}
 	}
-	err = t.c.exec("UPDATE stream SET closed = ?, truncated = ?, pruned = ? WHERE id = ?",
+	err = t.c.Exec("UPDATE stream SET closed = ?, truncated = ?, pruned = ? WHERE id = ?",
 		boolean(state.Closed), int64(state.Truncated), int64(state.Pruned), e.id)
 	if err != nil {
 		return err
@@ -223,58 +227,29 @@ func (t *commit) maintain(events int) error {
 	return nil
 }
 
-// nextSegment is a number that no segment has, nor rows that are still to be deleted, nor the merge in progress.
-func (t *commit) nextSegment() (n int64, err error) {
-	err = t.c.query(`SELECT 1 + max(
-		(SELECT coalesce(max(n), 0) FROM segment), (SELECT coalesce(max(segment), 0) FROM run))`,
-		func(r row) error { n = r.int64(0); return nil })
-	if m := t.store.index.merge; m != nil {
-		n = max(n, m.Into+1)
-	}
-	return n, err
-}
-
 // writeTail writes the tail and what this commit adds as one segment.
 func (t *commit) writeTail() error {
 	x := t.store.index
-	n, err := t.nextSegment()
+	n, err := sqlink.NextSegment(t.c, x.merge)
 	if err != nil {
 		return err
 	}
 	t.flushed = &postings.Segment{N: n, First: x.indexed + 1, Last: t.head.Position}
-	if err := t.rows(n, x.tail.Rows(&t.added)); err != nil {
+	bytes, err := sqlink.AddRows(t.c, n, x.tail.Rows(&t.added))
+	t.bytes += bytes
+	if err != nil {
 		return err
 	}
-	return t.c.exec("INSERT INTO segment VALUES (?, 0, ?, ?)", n, int64(t.flushed.First), int64(t.flushed.Last))
-}
-
-// rows stores rows of a run.
-func (t *commit) rows(segment int64, rows []postings.Row) error {
-	for _, r := range rows {
-		t.bytes += len(r.Bytes)
-		err := t.c.exec("INSERT INTO run VALUES (?, ?, ?, ?, ?)",
-			segment, int64(r.Key.Space), r.Key.Term, int64(r.First), r.Bytes)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return sqlink.AddSegment(t.c, *t.flushed)
 }
 
 // dropStep is how many rows of a dropped segment one commit deletes.
 const dropStep = 16
 
 func (t *commit) dropRows(x *index) error {
-	n := x.garbage[0]
-	const upTo = `DELETE FROM run WHERE segment = ?1 AND (space, term, first) <= (
-		SELECT space, term, first FROM run WHERE segment = ?1 ORDER BY space, term, first LIMIT 1 OFFSET ?2)`
-	deleted, err := t.c.changed(upTo, n, dropStep)
-	if err != nil || deleted > 0 {
-		return err
+	done, err := sqlink.DropRows(t.c, x.garbage[0], dropStep)
+	if done && err == nil {
+		x.garbage = x.garbage[1:] // if this commit fails, the rows are found again when the store opens
 	}
-	if err := t.c.exec("DELETE FROM run WHERE segment = ?", n); err != nil {
-		return err
-	}
-	x.garbage = x.garbage[1:] // if this commit fails, the rows are found again when the store opens
-	return nil
+	return err
 }

@@ -70,6 +70,10 @@ func calls(s storage.Store, r storage.Record) map[string]func(ctx context.Contex
 			return err
 		},
 		"UseTokens": func(ctx context.Context) error { return s.UseTokens(ctx, map[string]int64{tokenID: 1}) },
+		"Fences": func(ctx context.Context) error {
+			_, err := s.Fences(ctx, 0, 1)
+			return err
+		},
 		"Sizes": func(ctx context.Context) error {
 			_, err := s.Sizes(ctx)
 			return err
@@ -82,6 +86,9 @@ func heirCalls(s storage.Store) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
 		"Adopt":   func(ctx context.Context) error { return s.Adopt(ctx, heritage()) },
 		"Inherit": func(ctx context.Context) error { return s.Inherit(ctx, nil, nil) },
+		"InheritFences": func(ctx context.Context) error {
+			return s.InheritFences(ctx, 1, []storage.Fence{{Number: 1}})
+		},
 	}
 }
 

@@ -125,6 +125,8 @@ func tests() []test {
 		{"AdoptRefused", AdoptRefused},
 		{"InheritExact", InheritExact},
 		{"InheritRefused", InheritRefused},
+		{"FencesKept", FencesKept},
+		{"FencesInherited", FencesInherited},
 		{"SizesAddUp", SizesAddUp},
 		{"ExaminedWhole", ExaminedWhole},
 		{"ContextEnded", ContextEnded},

@@ -16,7 +16,7 @@ import (
 // token is a token in which every field says something.
 func token(id string) storage.Token {
 	t := storage.Token{
-		ID: id, Label: "night import, " + id + " \u00e9", Read: true, Append: true, Kinds: []string{"application", "a.b:c"},
+		ID: id, Label: "night import, " + id + " \u00e9", Read: true, Append: true, Open: true, Kinds: []string{"application", "a.b:c"},
 		Created: epoch, Expires: math.MaxInt64,
 	}
 	copy(t.Hash[:], "hash of "+id)
@@ -58,11 +58,12 @@ func TokenKept(t *testing.T, open Open) {
 	full := token("full")
 	full.Revoked, full.Used = 1, math.MaxInt64
 	admin := storage.Token{ID: "admin", Admin: true, Kinds: []string{}, Created: math.MinInt64, Expires: -1}
+	opener := storage.Token{ID: "opener", Open: true}
 	reader := storage.Token{ID: "reader", Read: true, Kinds: []string{"k"}}
-	addTokens(t, s, bare, full, admin, reader)
+	addTokens(t, s, bare, full, admin, reader, opener)
 	admin.Kinds = nil
 	for range 2 {
-		holds(t, e.Store, admin, bare, full, reader)
+		holds(t, e.Store, admin, bare, full, opener, reader)
 		for _, id := range []string{"", "ful", "full2", "Full", "full ", "b%", "bare\x00"} {
 			if got, err := e.Store.Token(t.Context(), id); !errors.Is(err, event.ErrNotFound) {
 				t.Errorf("token %q, which is not there: %+v, %v", id, got, err)

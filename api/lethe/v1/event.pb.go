@@ -536,7 +536,9 @@ type Event struct {
 	// Personal values that are not shown.
 	Withheld []*Withheld `protobuf:"bytes,19,rep,name=withheld,proto3" json:"withheld,omitempty"`
 	// References behind its aliases, where the reader may see them.
-	Names         []*Name `protobuf:"bytes,20,rep,name=names,proto3" json:"names,omitempty"`
+	Names []*Name `protobuf:"bytes,20,rep,name=names,proto3" json:"names,omitempty"`
+	// Its sealed values: docs/format/box.md. Empty: none.
+	Boxes         []byte `protobuf:"bytes,21,opt,name=boxes,proto3" json:"boxes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -707,6 +709,13 @@ func (x *Event) GetWithheld() []*Withheld {
 func (x *Event) GetNames() []*Name {
 	if x != nil {
 		return x.Names
+	}
+	return nil
+}
+
+func (x *Event) GetBoxes() []byte {
+	if x != nil {
+		return x.Boxes
 	}
 	return nil
 }
@@ -910,7 +919,7 @@ const file_lethe_v1_event_proto_rawDesc = "" +
 	"\x05actor\x18\x01 \x01(\tR\x05actor\x12\x18\n" +
 	"\apurpose\x18\x02 \x01(\tR\apurpose\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04code\x18\x04 \x01(\tR\x04code\"\x90\x06\n" +
+	"\x04code\x18\x04 \x01(\tR\x04code\"\xa6\x06\n" +
 	"\x05Event\x12\x1a\n" +
 	"\bposition\x18\x01 \x01(\x04R\bposition\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n" +
@@ -935,7 +944,8 @@ const file_lethe_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"data_bytes\x18\x12 \x01(\fH\x00R\tdataBytes\x88\x01\x01\x12.\n" +
 	"\bwithheld\x18\x13 \x03(\v2\x12.lethe.v1.WithheldR\bwithheld\x12$\n" +
-	"\x05names\x18\x14 \x03(\v2\x0e.lethe.v1.NameR\x05names\x1a;\n" +
+	"\x05names\x18\x14 \x03(\v2\x0e.lethe.v1.NameR\x05names\x12\x14\n" +
+	"\x05boxes\x18\x15 \x01(\fR\x05boxes\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\r\n" +

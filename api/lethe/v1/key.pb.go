@@ -23,7 +23,9 @@ const (
 )
 
 type KeyStatusRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also count the keyrings of persons, which reads all of them.
+	Count         bool `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -58,6 +60,13 @@ func (*KeyStatusRequest) Descriptor() ([]byte, []int) {
 	return file_lethe_v1_key_proto_rawDescGZIP(), []int{0}
 }
 
+func (x *KeyStatusRequest) GetCount() bool {
+	if x != nil {
+		return x.Count
+	}
+	return false
+}
+
 type KeyEpoch struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
@@ -66,10 +75,8 @@ type KeyEpoch struct {
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Of its root key in the key service.
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	// What the key service says of the root key: live, destroyed, missing, or the code of an error.
-	Root string `protobuf:"bytes,5,opt,name=root,proto3" json:"root,omitempty"`
-	// Keyrings that it still wraps; unset: not counted.
-	Keyrings      *uint64 `protobuf:"varint,6,opt,name=keyrings,proto3,oneof" json:"keyrings,omitempty"`
+	// Its keys are in memory.
+	Open          bool `protobuf:"varint,5,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,18 +139,11 @@ func (x *KeyEpoch) GetName() string {
 	return ""
 }
 
-func (x *KeyEpoch) GetRoot() string {
+func (x *KeyEpoch) GetOpen() bool {
 	if x != nil {
-		return x.Root
+		return x.Open
 	}
-	return ""
-}
-
-func (x *KeyEpoch) GetKeyrings() uint64 {
-	if x != nil && x.Keyrings != nil {
-		return *x.Keyrings
-	}
-	return 0
+	return false
 }
 
 type KeyStatusResponse struct {
@@ -154,7 +154,15 @@ type KeyStatusResponse struct {
 	// Until when work goes on without the key service; unset: no keys are held.
 	LeaseUntil *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
 	// Bytes by part.
-	Sizes         map[string]int64 `protobuf:"bytes,4,rep,name=sizes,proto3" json:"sizes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Sizes map[string]int64 `protobuf:"bytes,4,rep,name=sizes,proto3" json:"sizes,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// The newest live epoch; 0: there is none yet.
+	Current uint32 `protobuf:"varint,5,opt,name=current,proto3" json:"current,omitempty"`
+	// Something is under an older epoch than that: a roll is not complete.
+	Behind bool `protobuf:"varint,6,opt,name=behind,proto3" json:"behind,omitempty"`
+	// Code of the error for which keys cannot be used now; empty: they can.
+	Fault string `protobuf:"bytes,7,opt,name=fault,proto3" json:"fault,omitempty"`
+	// Unset: they were not counted.
+	Keyrings      *KeyringCount `protobuf:"bytes,8,opt,name=keyrings,proto3" json:"keyrings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -217,16 +225,95 @@ func (x *KeyStatusResponse) GetSizes() map[string]int64 {
 	return nil
 }
 
+func (x *KeyStatusResponse) GetCurrent() uint32 {
+	if x != nil {
+		return x.Current
+	}
+	return 0
+}
+
+func (x *KeyStatusResponse) GetBehind() bool {
+	if x != nil {
+		return x.Behind
+	}
+	return false
+}
+
+func (x *KeyStatusResponse) GetFault() string {
+	if x != nil {
+		return x.Fault
+	}
+	return ""
+}
+
+func (x *KeyStatusResponse) GetKeyrings() *KeyringCount {
+	if x != nil {
+		return x.Keyrings
+	}
+	return nil
+}
+
+type KeyringCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Live          uint64                 `protobuf:"varint,1,opt,name=live,proto3" json:"live,omitempty"`
+	Destroyed     uint64                 `protobuf:"varint,2,opt,name=destroyed,proto3" json:"destroyed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyringCount) Reset() {
+	*x = KeyringCount{}
+	mi := &file_lethe_v1_key_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyringCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyringCount) ProtoMessage() {}
+
+func (x *KeyringCount) ProtoReflect() protoreflect.Message {
+	mi := &file_lethe_v1_key_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyringCount.ProtoReflect.Descriptor instead.
+func (*KeyringCount) Descriptor() ([]byte, []int) {
+	return file_lethe_v1_key_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *KeyringCount) GetLive() uint64 {
+	if x != nil {
+		return x.Live
+	}
+	return 0
+}
+
+func (x *KeyringCount) GetDestroyed() uint64 {
+	if x != nil {
+		return x.Destroyed
+	}
+	return 0
+}
+
 type RollKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Actor         string                 `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RollKeysRequest) Reset() {
 	*x = RollKeysRequest{}
-	mi := &file_lethe_v1_key_proto_msgTypes[3]
+	mi := &file_lethe_v1_key_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -238,7 +325,7 @@ func (x *RollKeysRequest) String() string {
 func (*RollKeysRequest) ProtoMessage() {}
 
 func (x *RollKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_key_proto_msgTypes[3]
+	mi := &file_lethe_v1_key_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -251,21 +338,16 @@ func (x *RollKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollKeysRequest.ProtoReflect.Descriptor instead.
 func (*RollKeysRequest) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_key_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *RollKeysRequest) GetActor() string {
-	if x != nil {
-		return x.Actor
-	}
-	return ""
+	return file_lethe_v1_key_proto_rawDescGZIP(), []int{4}
 }
 
 type RollKeysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Done  uint64                 `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
-	Total uint64                 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
-	// In the last message: the new epoch.
+	// Keyrings that this call moved.
+	Done uint64 `protobuf:"varint,1,opt,name=done,proto3" json:"done,omitempty"`
+	// Of about how many.
+	Total uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	// In the last message: the epoch that everything is under now.
 	Epoch         uint32 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -273,7 +355,7 @@ type RollKeysResponse struct {
 
 func (x *RollKeysResponse) Reset() {
 	*x = RollKeysResponse{}
-	mi := &file_lethe_v1_key_proto_msgTypes[4]
+	mi := &file_lethe_v1_key_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -285,7 +367,7 @@ func (x *RollKeysResponse) String() string {
 func (*RollKeysResponse) ProtoMessage() {}
 
 func (x *RollKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_key_proto_msgTypes[4]
+	mi := &file_lethe_v1_key_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -298,7 +380,7 @@ func (x *RollKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollKeysResponse.ProtoReflect.Descriptor instead.
 func (*RollKeysResponse) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_key_proto_rawDescGZIP(), []int{4}
+	return file_lethe_v1_key_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RollKeysResponse) GetDone() uint64 {
@@ -326,29 +408,34 @@ var File_lethe_v1_key_proto protoreflect.FileDescriptor
 
 const file_lethe_v1_key_proto_rawDesc = "" +
 	"\n" +
-	"\x12lethe/v1/key.proto\x12\blethe.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15lethe/v1/access.proto\"\x12\n" +
-	"\x10KeyStatusRequest\"\xc9\x01\n" +
+	"\x12lethe/v1/key.proto\x12\blethe.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15lethe/v1/access.proto\"(\n" +
+	"\x10KeyStatusRequest\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\bR\x05count\"\x9b\x01\n" +
 	"\bKeyEpoch\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x129\n" +
 	"\n" +
 	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
-	"\x04root\x18\x05 \x01(\tR\x04root\x12\x1f\n" +
-	"\bkeyrings\x18\x06 \x01(\x04H\x00R\bkeyrings\x88\x01\x01B\v\n" +
-	"\t_keyrings\"\x8e\x02\n" +
+	"\x04open\x18\x05 \x01(\bR\x04open\"\x8a\x03\n" +
 	"\x11KeyStatusResponse\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12*\n" +
 	"\x06epochs\x18\x02 \x03(\v2\x12.lethe.v1.KeyEpochR\x06epochs\x12;\n" +
 	"\vlease_until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"leaseUntil\x12<\n" +
-	"\x05sizes\x18\x04 \x03(\v2&.lethe.v1.KeyStatusResponse.SizesEntryR\x05sizes\x1a8\n" +
+	"\x05sizes\x18\x04 \x03(\v2&.lethe.v1.KeyStatusResponse.SizesEntryR\x05sizes\x12\x18\n" +
+	"\acurrent\x18\x05 \x01(\rR\acurrent\x12\x16\n" +
+	"\x06behind\x18\x06 \x01(\bR\x06behind\x12\x14\n" +
+	"\x05fault\x18\a \x01(\tR\x05fault\x122\n" +
+	"\bkeyrings\x18\b \x01(\v2\x16.lethe.v1.KeyringCountR\bkeyrings\x1a8\n" +
 	"\n" +
 	"SizesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"'\n" +
-	"\x0fRollKeysRequest\x12\x14\n" +
-	"\x05actor\x18\x01 \x01(\tR\x05actor\"R\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"@\n" +
+	"\fKeyringCount\x12\x12\n" +
+	"\x04live\x18\x01 \x01(\x04R\x04live\x12\x1c\n" +
+	"\tdestroyed\x18\x02 \x01(\x04R\tdestroyed\"\x11\n" +
+	"\x0fRollKeysRequest\"R\n" +
 	"\x10RollKeysResponse\x12\x12\n" +
 	"\x04done\x18\x01 \x01(\x04R\x04done\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x14\n" +
@@ -370,30 +457,32 @@ func file_lethe_v1_key_proto_rawDescGZIP() []byte {
 	return file_lethe_v1_key_proto_rawDescData
 }
 
-var file_lethe_v1_key_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_lethe_v1_key_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_lethe_v1_key_proto_goTypes = []any{
 	(*KeyStatusRequest)(nil),      // 0: lethe.v1.KeyStatusRequest
 	(*KeyEpoch)(nil),              // 1: lethe.v1.KeyEpoch
 	(*KeyStatusResponse)(nil),     // 2: lethe.v1.KeyStatusResponse
-	(*RollKeysRequest)(nil),       // 3: lethe.v1.RollKeysRequest
-	(*RollKeysResponse)(nil),      // 4: lethe.v1.RollKeysResponse
-	nil,                           // 5: lethe.v1.KeyStatusResponse.SizesEntry
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*KeyringCount)(nil),          // 3: lethe.v1.KeyringCount
+	(*RollKeysRequest)(nil),       // 4: lethe.v1.RollKeysRequest
+	(*RollKeysResponse)(nil),      // 5: lethe.v1.RollKeysResponse
+	nil,                           // 6: lethe.v1.KeyStatusResponse.SizesEntry
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 }
 var file_lethe_v1_key_proto_depIdxs = []int32{
-	6, // 0: lethe.v1.KeyEpoch.created_at:type_name -> google.protobuf.Timestamp
+	7, // 0: lethe.v1.KeyEpoch.created_at:type_name -> google.protobuf.Timestamp
 	1, // 1: lethe.v1.KeyStatusResponse.epochs:type_name -> lethe.v1.KeyEpoch
-	6, // 2: lethe.v1.KeyStatusResponse.lease_until:type_name -> google.protobuf.Timestamp
-	5, // 3: lethe.v1.KeyStatusResponse.sizes:type_name -> lethe.v1.KeyStatusResponse.SizesEntry
-	0, // 4: lethe.v1.KeyService.Status:input_type -> lethe.v1.KeyStatusRequest
-	3, // 5: lethe.v1.KeyService.Roll:input_type -> lethe.v1.RollKeysRequest
-	2, // 6: lethe.v1.KeyService.Status:output_type -> lethe.v1.KeyStatusResponse
-	4, // 7: lethe.v1.KeyService.Roll:output_type -> lethe.v1.RollKeysResponse
-	6, // [6:8] is the sub-list for method output_type
-	4, // [4:6] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	7, // 2: lethe.v1.KeyStatusResponse.lease_until:type_name -> google.protobuf.Timestamp
+	6, // 3: lethe.v1.KeyStatusResponse.sizes:type_name -> lethe.v1.KeyStatusResponse.SizesEntry
+	3, // 4: lethe.v1.KeyStatusResponse.keyrings:type_name -> lethe.v1.KeyringCount
+	0, // 5: lethe.v1.KeyService.Status:input_type -> lethe.v1.KeyStatusRequest
+	4, // 6: lethe.v1.KeyService.Roll:input_type -> lethe.v1.RollKeysRequest
+	2, // 7: lethe.v1.KeyService.Status:output_type -> lethe.v1.KeyStatusResponse
+	5, // 8: lethe.v1.KeyService.Roll:output_type -> lethe.v1.RollKeysResponse
+	7, // [7:9] is the sub-list for method output_type
+	5, // [5:7] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_lethe_v1_key_proto_init() }
@@ -402,14 +491,13 @@ func file_lethe_v1_key_proto_init() {
 		return
 	}
 	file_lethe_v1_access_proto_init()
-	file_lethe_v1_key_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lethe_v1_key_proto_rawDesc), len(file_lethe_v1_key_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -445,7 +445,13 @@ type ReadRequest struct {
 	// Also give truncated events, of which only the header is left.
 	Pruned bool `protobuf:"varint,6,opt,name=pruned,proto3" json:"pruned,omitempty"`
 	// Open personal data. Not in a GET: what opens is recorded, and a URL is kept by others.
-	Opening       *Opening `protobuf:"bytes,7,opt,name=opening,proto3" json:"opening,omitempty"`
+	Opening *Opening `protobuf:"bytes,7,opt,name=opening,proto3" json:"opening,omitempty"`
+	// Only events that match one of these; none: all.
+	Filter []*Match `protobuf:"bytes,8,rep,name=filter,proto3" json:"filter,omitempty"`
+	// Recorded at or after.
+	Since *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=since,proto3" json:"since,omitempty"`
+	// Recorded before.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -525,6 +531,27 @@ func (x *ReadRequest) GetPruned() bool {
 func (x *ReadRequest) GetOpening() *Opening {
 	if x != nil {
 		return x.Opening
+	}
+	return nil
+}
+
+func (x *ReadRequest) GetFilter() []*Match {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ReadRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ReadRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
 	}
 	return nil
 }
@@ -1251,7 +1278,7 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\aOutcome\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x18.lethe.v1.AppendResponseH\x00R\x06result\x12'\n" +
 	"\x05error\x18\x02 \x01(\v2\x0f.lethe.v1.ErrorH\x00R\x05errorB\x06\n" +
-	"\x04kind\"\xc0\x01\n" +
+	"\x04kind\"\xcd\x02\n" +
 	"\vReadRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
@@ -1259,7 +1286,11 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\bbackward\x18\x04 \x01(\bR\bbackward\x12\x14\n" +
 	"\x05limit\x18\x05 \x01(\rR\x05limit\x12\x16\n" +
 	"\x06pruned\x18\x06 \x01(\bR\x06pruned\x12+\n" +
-	"\aopening\x18\a \x01(\v2\x11.lethe.v1.OpeningR\aopening\"s\n" +
+	"\aopening\x18\a \x01(\v2\x11.lethe.v1.OpeningR\aopening\x12'\n" +
+	"\x06filter\x18\b \x03(\v2\x0f.lethe.v1.MatchR\x06filter\x120\n" +
+	"\x05since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"s\n" +
 	"\fReadResponse\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x12\n" +
@@ -1355,9 +1386,9 @@ var file_lethe_v1_log_proto_goTypes = []any{
 	(*Condition)(nil),             // 19: lethe.v1.Condition
 	(*Error)(nil),                 // 20: lethe.v1.Error
 	(*Opening)(nil),               // 21: lethe.v1.Opening
-	(*Event)(nil),                 // 22: lethe.v1.Event
-	(*Match)(nil),                 // 23: lethe.v1.Match
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*Match)(nil),                 // 22: lethe.v1.Match
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*Event)(nil),                 // 24: lethe.v1.Event
 }
 var file_lethe_v1_log_proto_depIdxs = []int32{
 	18, // 0: lethe.v1.Write.events:type_name -> lethe.v1.Draft
@@ -1369,37 +1400,40 @@ var file_lethe_v1_log_proto_depIdxs = []int32{
 	3,  // 6: lethe.v1.Outcome.result:type_name -> lethe.v1.AppendResponse
 	20, // 7: lethe.v1.Outcome.error:type_name -> lethe.v1.Error
 	21, // 8: lethe.v1.ReadRequest.opening:type_name -> lethe.v1.Opening
-	22, // 9: lethe.v1.ReadResponse.events:type_name -> lethe.v1.Event
-	23, // 10: lethe.v1.QueryRequest.filter:type_name -> lethe.v1.Match
-	24, // 11: lethe.v1.QueryRequest.since:type_name -> google.protobuf.Timestamp
-	24, // 12: lethe.v1.QueryRequest.until:type_name -> google.protobuf.Timestamp
-	21, // 13: lethe.v1.QueryRequest.opening:type_name -> lethe.v1.Opening
-	22, // 14: lethe.v1.QueryResponse.events:type_name -> lethe.v1.Event
-	21, // 15: lethe.v1.FindRequest.opening:type_name -> lethe.v1.Opening
-	22, // 16: lethe.v1.FindResponse.event:type_name -> lethe.v1.Event
-	15, // 17: lethe.v1.HeadResponse.lineage:type_name -> lethe.v1.Fork
-	23, // 18: lethe.v1.SubscribeRequest.filter:type_name -> lethe.v1.Match
-	21, // 19: lethe.v1.SubscribeRequest.opening:type_name -> lethe.v1.Opening
-	22, // 20: lethe.v1.SubscribeResponse.events:type_name -> lethe.v1.Event
-	1,  // 21: lethe.v1.LogService.Append:input_type -> lethe.v1.AppendRequest
-	4,  // 22: lethe.v1.LogService.AppendEach:input_type -> lethe.v1.AppendEachRequest
-	7,  // 23: lethe.v1.LogService.Read:input_type -> lethe.v1.ReadRequest
-	9,  // 24: lethe.v1.LogService.Query:input_type -> lethe.v1.QueryRequest
-	11, // 25: lethe.v1.LogService.Find:input_type -> lethe.v1.FindRequest
-	13, // 26: lethe.v1.LogService.Head:input_type -> lethe.v1.HeadRequest
-	16, // 27: lethe.v1.LogService.Subscribe:input_type -> lethe.v1.SubscribeRequest
-	3,  // 28: lethe.v1.LogService.Append:output_type -> lethe.v1.AppendResponse
-	5,  // 29: lethe.v1.LogService.AppendEach:output_type -> lethe.v1.AppendEachResponse
-	8,  // 30: lethe.v1.LogService.Read:output_type -> lethe.v1.ReadResponse
-	10, // 31: lethe.v1.LogService.Query:output_type -> lethe.v1.QueryResponse
-	12, // 32: lethe.v1.LogService.Find:output_type -> lethe.v1.FindResponse
-	14, // 33: lethe.v1.LogService.Head:output_type -> lethe.v1.HeadResponse
-	17, // 34: lethe.v1.LogService.Subscribe:output_type -> lethe.v1.SubscribeResponse
-	28, // [28:35] is the sub-list for method output_type
-	21, // [21:28] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	22, // 9: lethe.v1.ReadRequest.filter:type_name -> lethe.v1.Match
+	23, // 10: lethe.v1.ReadRequest.since:type_name -> google.protobuf.Timestamp
+	23, // 11: lethe.v1.ReadRequest.until:type_name -> google.protobuf.Timestamp
+	24, // 12: lethe.v1.ReadResponse.events:type_name -> lethe.v1.Event
+	22, // 13: lethe.v1.QueryRequest.filter:type_name -> lethe.v1.Match
+	23, // 14: lethe.v1.QueryRequest.since:type_name -> google.protobuf.Timestamp
+	23, // 15: lethe.v1.QueryRequest.until:type_name -> google.protobuf.Timestamp
+	21, // 16: lethe.v1.QueryRequest.opening:type_name -> lethe.v1.Opening
+	24, // 17: lethe.v1.QueryResponse.events:type_name -> lethe.v1.Event
+	21, // 18: lethe.v1.FindRequest.opening:type_name -> lethe.v1.Opening
+	24, // 19: lethe.v1.FindResponse.event:type_name -> lethe.v1.Event
+	15, // 20: lethe.v1.HeadResponse.lineage:type_name -> lethe.v1.Fork
+	22, // 21: lethe.v1.SubscribeRequest.filter:type_name -> lethe.v1.Match
+	21, // 22: lethe.v1.SubscribeRequest.opening:type_name -> lethe.v1.Opening
+	24, // 23: lethe.v1.SubscribeResponse.events:type_name -> lethe.v1.Event
+	1,  // 24: lethe.v1.LogService.Append:input_type -> lethe.v1.AppendRequest
+	4,  // 25: lethe.v1.LogService.AppendEach:input_type -> lethe.v1.AppendEachRequest
+	7,  // 26: lethe.v1.LogService.Read:input_type -> lethe.v1.ReadRequest
+	9,  // 27: lethe.v1.LogService.Query:input_type -> lethe.v1.QueryRequest
+	11, // 28: lethe.v1.LogService.Find:input_type -> lethe.v1.FindRequest
+	13, // 29: lethe.v1.LogService.Head:input_type -> lethe.v1.HeadRequest
+	16, // 30: lethe.v1.LogService.Subscribe:input_type -> lethe.v1.SubscribeRequest
+	3,  // 31: lethe.v1.LogService.Append:output_type -> lethe.v1.AppendResponse
+	5,  // 32: lethe.v1.LogService.AppendEach:output_type -> lethe.v1.AppendEachResponse
+	8,  // 33: lethe.v1.LogService.Read:output_type -> lethe.v1.ReadResponse
+	10, // 34: lethe.v1.LogService.Query:output_type -> lethe.v1.QueryResponse
+	12, // 35: lethe.v1.LogService.Find:output_type -> lethe.v1.FindResponse
+	14, // 36: lethe.v1.LogService.Head:output_type -> lethe.v1.HeadResponse
+	17, // 37: lethe.v1.LogService.Subscribe:output_type -> lethe.v1.SubscribeResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_lethe_v1_log_proto_init() }

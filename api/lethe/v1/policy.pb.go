@@ -27,8 +27,8 @@ type PolicyChange struct {
 	// Such as purposes.support.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	// It cannot be set like this.
-	Refused       bool `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	// narrows, widens, alters, or breaks: then it cannot be set like this.
+	Effect        string `protobuf:"bytes,3,opt,name=effect,proto3" json:"effect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -77,11 +77,11 @@ func (x *PolicyChange) GetText() string {
 	return ""
 }
 
-func (x *PolicyChange) GetRefused() bool {
+func (x *PolicyChange) GetEffect() string {
 	if x != nil {
-		return x.Refused
+		return x.Effect
 	}
-	return false
+	return ""
 }
 
 type SetPolicyRequest struct {
@@ -318,11 +318,11 @@ var File_lethe_v1_policy_proto protoreflect.FileDescriptor
 
 const file_lethe_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x15lethe/v1/policy.proto\x12\blethe.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15lethe/v1/access.proto\"P\n" +
+	"\x15lethe/v1/policy.proto\x12\blethe.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15lethe/v1/access.proto\"N\n" +
 	"\fPolicyChange\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
-	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
-	"\arefused\x18\x03 \x01(\bR\arefused\"]\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x16\n" +
+	"\x06effect\x18\x03 \x01(\tR\x06effect\"]\n" +
 	"\x10SetPolicyRequest\x12\x1a\n" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x17\n" +
 	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12\x14\n" +

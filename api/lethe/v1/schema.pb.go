@@ -39,8 +39,10 @@ type Schema struct {
 	// Groups of the personal values it declares.
 	Groups []string `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
 	// Position of the event in which it was pushed.
-	Position      uint64                 `protobuf:"varint,8,opt,name=position,proto3" json:"position,omitempty"`
-	PushedAt      *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=pushed_at,json=pushedAt,proto3" json:"pushed_at,omitempty"`
+	Position uint64                 `protobuf:"varint,8,opt,name=position,proto3" json:"position,omitempty"`
+	PushedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=pushed_at,json=pushedAt,proto3" json:"pushed_at,omitempty"`
+	// What makes data of the version before into data of this one; unset: nothing does.
+	Upcaster      *Upcaster `protobuf:"bytes,10,opt,name=upcaster,proto3" json:"upcaster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -138,6 +140,67 @@ func (x *Schema) GetPushedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Schema) GetUpcaster() *Upcaster {
+	if x != nil {
+		return x.Upcaster
+	}
+	return nil
+}
+
+// Makes data of one version of a schema into data of the next.
+type Upcaster struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Such as starlark.
+	Language      string `protobuf:"bytes,1,opt,name=language,proto3" json:"language,omitempty"`
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Upcaster) Reset() {
+	*x = Upcaster{}
+	mi := &file_lethe_v1_schema_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Upcaster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Upcaster) ProtoMessage() {}
+
+func (x *Upcaster) ProtoReflect() protoreflect.Message {
+	mi := &file_lethe_v1_schema_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Upcaster.ProtoReflect.Descriptor instead.
+func (*Upcaster) Descriptor() ([]byte, []int) {
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Upcaster) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *Upcaster) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // One declaration of a schema.
 type SchemaPlace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -161,7 +224,7 @@ type SchemaPlace struct {
 
 func (x *SchemaPlace) Reset() {
 	*x = SchemaPlace{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[1]
+	mi := &file_lethe_v1_schema_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -173,7 +236,7 @@ func (x *SchemaPlace) String() string {
 func (*SchemaPlace) ProtoMessage() {}
 
 func (x *SchemaPlace) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[1]
+	mi := &file_lethe_v1_schema_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -186,7 +249,7 @@ func (x *SchemaPlace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaPlace.ProtoReflect.Descriptor instead.
 func (*SchemaPlace) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{1}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SchemaPlace) GetPath() string {
@@ -265,7 +328,7 @@ type SchemaChange struct {
 
 func (x *SchemaChange) Reset() {
 	*x = SchemaChange{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[2]
+	mi := &file_lethe_v1_schema_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +340,7 @@ func (x *SchemaChange) String() string {
 func (*SchemaChange) ProtoMessage() {}
 
 func (x *SchemaChange) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[2]
+	mi := &file_lethe_v1_schema_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +353,7 @@ func (x *SchemaChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SchemaChange.ProtoReflect.Descriptor instead.
 func (*SchemaChange) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{2}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SchemaChange) GetPath() string {
@@ -324,14 +387,15 @@ type PushSchemaRequest struct {
 	// Change nothing; only say what would change.
 	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// kind/id of who pushes it. Empty: the token.
-	Actor         string `protobuf:"bytes,7,opt,name=actor,proto3" json:"actor,omitempty"`
+	Actor         string    `protobuf:"bytes,7,opt,name=actor,proto3" json:"actor,omitempty"`
+	Upcaster      *Upcaster `protobuf:"bytes,8,opt,name=upcaster,proto3" json:"upcaster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PushSchemaRequest) Reset() {
 	*x = PushSchemaRequest{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[3]
+	mi := &file_lethe_v1_schema_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -343,7 +407,7 @@ func (x *PushSchemaRequest) String() string {
 func (*PushSchemaRequest) ProtoMessage() {}
 
 func (x *PushSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[3]
+	mi := &file_lethe_v1_schema_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -356,7 +420,7 @@ func (x *PushSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushSchemaRequest.ProtoReflect.Descriptor instead.
 func (*PushSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{3}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PushSchemaRequest) GetType() string {
@@ -408,6 +472,13 @@ func (x *PushSchemaRequest) GetActor() string {
 	return ""
 }
 
+func (x *PushSchemaRequest) GetUpcaster() *Upcaster {
+	if x != nil {
+		return x.Upcaster
+	}
+	return nil
+}
+
 type PushSchemaResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Schema *Schema                `protobuf:"bytes,1,opt,name=schema,proto3" json:"schema,omitempty"`
@@ -421,7 +492,7 @@ type PushSchemaResponse struct {
 
 func (x *PushSchemaResponse) Reset() {
 	*x = PushSchemaResponse{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[4]
+	mi := &file_lethe_v1_schema_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +504,7 @@ func (x *PushSchemaResponse) String() string {
 func (*PushSchemaResponse) ProtoMessage() {}
 
 func (x *PushSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[4]
+	mi := &file_lethe_v1_schema_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +517,7 @@ func (x *PushSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushSchemaResponse.ProtoReflect.Descriptor instead.
 func (*PushSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{4}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PushSchemaResponse) GetSchema() *Schema {
@@ -480,7 +551,7 @@ type ListSchemasRequest struct {
 
 func (x *ListSchemasRequest) Reset() {
 	*x = ListSchemasRequest{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[5]
+	mi := &file_lethe_v1_schema_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -492,7 +563,7 @@ func (x *ListSchemasRequest) String() string {
 func (*ListSchemasRequest) ProtoMessage() {}
 
 func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[5]
+	mi := &file_lethe_v1_schema_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -505,7 +576,7 @@ func (x *ListSchemasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasRequest.ProtoReflect.Descriptor instead.
 func (*ListSchemasRequest) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{5}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListSchemasRequest) GetType() string {
@@ -526,7 +597,7 @@ type ListSchemasResponse struct {
 
 func (x *ListSchemasResponse) Reset() {
 	*x = ListSchemasResponse{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[6]
+	mi := &file_lethe_v1_schema_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -538,7 +609,7 @@ func (x *ListSchemasResponse) String() string {
 func (*ListSchemasResponse) ProtoMessage() {}
 
 func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[6]
+	mi := &file_lethe_v1_schema_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -551,7 +622,7 @@ func (x *ListSchemasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchemasResponse.ProtoReflect.Descriptor instead.
 func (*ListSchemasResponse) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{6}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListSchemasResponse) GetSchemas() []*Schema {
@@ -579,7 +650,7 @@ type ShowSchemaRequest struct {
 
 func (x *ShowSchemaRequest) Reset() {
 	*x = ShowSchemaRequest{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[7]
+	mi := &file_lethe_v1_schema_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +662,7 @@ func (x *ShowSchemaRequest) String() string {
 func (*ShowSchemaRequest) ProtoMessage() {}
 
 func (x *ShowSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[7]
+	mi := &file_lethe_v1_schema_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +675,7 @@ func (x *ShowSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowSchemaRequest.ProtoReflect.Descriptor instead.
 func (*ShowSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{7}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ShowSchemaRequest) GetType() string {
@@ -632,7 +703,7 @@ type ShowSchemaResponse struct {
 
 func (x *ShowSchemaResponse) Reset() {
 	*x = ShowSchemaResponse{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[8]
+	mi := &file_lethe_v1_schema_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -644,7 +715,7 @@ func (x *ShowSchemaResponse) String() string {
 func (*ShowSchemaResponse) ProtoMessage() {}
 
 func (x *ShowSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[8]
+	mi := &file_lethe_v1_schema_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -657,7 +728,7 @@ func (x *ShowSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowSchemaResponse.ProtoReflect.Descriptor instead.
 func (*ShowSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{8}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ShowSchemaResponse) GetSchema() *Schema {
@@ -691,7 +762,7 @@ type DemandSchemaRequest struct {
 
 func (x *DemandSchemaRequest) Reset() {
 	*x = DemandSchemaRequest{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[9]
+	mi := &file_lethe_v1_schema_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -703,7 +774,7 @@ func (x *DemandSchemaRequest) String() string {
 func (*DemandSchemaRequest) ProtoMessage() {}
 
 func (x *DemandSchemaRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[9]
+	mi := &file_lethe_v1_schema_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -716,7 +787,7 @@ func (x *DemandSchemaRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandSchemaRequest.ProtoReflect.Descriptor instead.
 func (*DemandSchemaRequest) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{9}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DemandSchemaRequest) GetDemand() bool {
@@ -741,7 +812,7 @@ type DemandSchemaResponse struct {
 
 func (x *DemandSchemaResponse) Reset() {
 	*x = DemandSchemaResponse{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[10]
+	mi := &file_lethe_v1_schema_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +824,7 @@ func (x *DemandSchemaResponse) String() string {
 func (*DemandSchemaResponse) ProtoMessage() {}
 
 func (x *DemandSchemaResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[10]
+	mi := &file_lethe_v1_schema_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +837,7 @@ func (x *DemandSchemaResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DemandSchemaResponse.ProtoReflect.Descriptor instead.
 func (*DemandSchemaResponse) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{10}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{11}
 }
 
 type CoverageRequest struct {
@@ -777,7 +848,7 @@ type CoverageRequest struct {
 
 func (x *CoverageRequest) Reset() {
 	*x = CoverageRequest{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[11]
+	mi := &file_lethe_v1_schema_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -789,7 +860,7 @@ func (x *CoverageRequest) String() string {
 func (*CoverageRequest) ProtoMessage() {}
 
 func (x *CoverageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[11]
+	mi := &file_lethe_v1_schema_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -802,7 +873,7 @@ func (x *CoverageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoverageRequest.ProtoReflect.Descriptor instead.
 func (*CoverageRequest) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{11}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{12}
 }
 
 type CoverageResponse struct {
@@ -814,7 +885,7 @@ type CoverageResponse struct {
 
 func (x *CoverageResponse) Reset() {
 	*x = CoverageResponse{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[12]
+	mi := &file_lethe_v1_schema_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -826,7 +897,7 @@ func (x *CoverageResponse) String() string {
 func (*CoverageResponse) ProtoMessage() {}
 
 func (x *CoverageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[12]
+	mi := &file_lethe_v1_schema_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -839,7 +910,7 @@ func (x *CoverageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoverageResponse.ProtoReflect.Descriptor instead.
 func (*CoverageResponse) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{12}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CoverageResponse) GetTypes() []*TypeCoverage {
@@ -865,7 +936,7 @@ type TypeCoverage struct {
 
 func (x *TypeCoverage) Reset() {
 	*x = TypeCoverage{}
-	mi := &file_lethe_v1_schema_proto_msgTypes[13]
+	mi := &file_lethe_v1_schema_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +948,7 @@ func (x *TypeCoverage) String() string {
 func (*TypeCoverage) ProtoMessage() {}
 
 func (x *TypeCoverage) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_schema_proto_msgTypes[13]
+	mi := &file_lethe_v1_schema_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +961,7 @@ func (x *TypeCoverage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypeCoverage.ProtoReflect.Descriptor instead.
 func (*TypeCoverage) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{13}
+	return file_lethe_v1_schema_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TypeCoverage) GetType() string {
@@ -939,7 +1010,7 @@ var File_lethe_v1_schema_proto protoreflect.FileDescriptor
 
 const file_lethe_v1_schema_proto_rawDesc = "" +
 	"\n" +
-	"\x15lethe/v1/schema.proto\x12\blethe.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15lethe/v1/access.proto\"\xfb\x01\n" +
+	"\x15lethe/v1/schema.proto\x12\blethe.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15lethe/v1/access.proto\"\xab\x02\n" +
 	"\x06Schema\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\x12\x0e\n" +
@@ -949,7 +1020,12 @@ const file_lethe_v1_schema_proto_rawDesc = "" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x12\x16\n" +
 	"\x06groups\x18\a \x03(\tR\x06groups\x12\x1a\n" +
 	"\bposition\x18\b \x01(\x04R\bposition\x127\n" +
-	"\tpushed_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bpushedAt\"\xeb\x01\n" +
+	"\tpushed_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bpushedAt\x12.\n" +
+	"\bupcaster\x18\n" +
+	" \x01(\v2\x12.lethe.v1.UpcasterR\bupcaster\":\n" +
+	"\bUpcaster\x12\x1a\n" +
+	"\blanguage\x18\x01 \x01(\tR\blanguage\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\"\xeb\x01\n" +
 	"\vSchemaPlace\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x14\n" +
@@ -963,7 +1039,7 @@ const file_lethe_v1_schema_proto_rawDesc = "" +
 	"\fSchemaChange\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1a\n" +
-	"\bbreaking\x18\x03 \x01(\bR\bbreaking\"\xb4\x01\n" +
+	"\bbreaking\x18\x03 \x01(\bR\bbreaking\"\xe4\x01\n" +
 	"\x11PushSchemaRequest\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x1a\n" +
 	"\bnotation\x18\x02 \x01(\tR\bnotation\x12\x12\n" +
@@ -971,7 +1047,8 @@ const file_lethe_v1_schema_proto_rawDesc = "" +
 	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12\x17\n" +
 	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x14\n" +
-	"\x05actor\x18\a \x01(\tR\x05actor\"\x8c\x01\n" +
+	"\x05actor\x18\a \x01(\tR\x05actor\x12.\n" +
+	"\bupcaster\x18\b \x01(\v2\x12.lethe.v1.UpcasterR\bupcaster\"\x8c\x01\n" +
 	"\x12PushSchemaResponse\x12(\n" +
 	"\x06schema\x18\x01 \x01(\v2\x10.lethe.v1.SchemaR\x06schema\x120\n" +
 	"\achanges\x18\x02 \x03(\v2\x16.lethe.v1.SchemaChangeR\achanges\x12\x1a\n" +
@@ -1023,47 +1100,50 @@ func file_lethe_v1_schema_proto_rawDescGZIP() []byte {
 	return file_lethe_v1_schema_proto_rawDescData
 }
 
-var file_lethe_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_lethe_v1_schema_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_lethe_v1_schema_proto_goTypes = []any{
 	(*Schema)(nil),                // 0: lethe.v1.Schema
-	(*SchemaPlace)(nil),           // 1: lethe.v1.SchemaPlace
-	(*SchemaChange)(nil),          // 2: lethe.v1.SchemaChange
-	(*PushSchemaRequest)(nil),     // 3: lethe.v1.PushSchemaRequest
-	(*PushSchemaResponse)(nil),    // 4: lethe.v1.PushSchemaResponse
-	(*ListSchemasRequest)(nil),    // 5: lethe.v1.ListSchemasRequest
-	(*ListSchemasResponse)(nil),   // 6: lethe.v1.ListSchemasResponse
-	(*ShowSchemaRequest)(nil),     // 7: lethe.v1.ShowSchemaRequest
-	(*ShowSchemaResponse)(nil),    // 8: lethe.v1.ShowSchemaResponse
-	(*DemandSchemaRequest)(nil),   // 9: lethe.v1.DemandSchemaRequest
-	(*DemandSchemaResponse)(nil),  // 10: lethe.v1.DemandSchemaResponse
-	(*CoverageRequest)(nil),       // 11: lethe.v1.CoverageRequest
-	(*CoverageResponse)(nil),      // 12: lethe.v1.CoverageResponse
-	(*TypeCoverage)(nil),          // 13: lethe.v1.TypeCoverage
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*Upcaster)(nil),              // 1: lethe.v1.Upcaster
+	(*SchemaPlace)(nil),           // 2: lethe.v1.SchemaPlace
+	(*SchemaChange)(nil),          // 3: lethe.v1.SchemaChange
+	(*PushSchemaRequest)(nil),     // 4: lethe.v1.PushSchemaRequest
+	(*PushSchemaResponse)(nil),    // 5: lethe.v1.PushSchemaResponse
+	(*ListSchemasRequest)(nil),    // 6: lethe.v1.ListSchemasRequest
+	(*ListSchemasResponse)(nil),   // 7: lethe.v1.ListSchemasResponse
+	(*ShowSchemaRequest)(nil),     // 8: lethe.v1.ShowSchemaRequest
+	(*ShowSchemaResponse)(nil),    // 9: lethe.v1.ShowSchemaResponse
+	(*DemandSchemaRequest)(nil),   // 10: lethe.v1.DemandSchemaRequest
+	(*DemandSchemaResponse)(nil),  // 11: lethe.v1.DemandSchemaResponse
+	(*CoverageRequest)(nil),       // 12: lethe.v1.CoverageRequest
+	(*CoverageResponse)(nil),      // 13: lethe.v1.CoverageResponse
+	(*TypeCoverage)(nil),          // 14: lethe.v1.TypeCoverage
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_lethe_v1_schema_proto_depIdxs = []int32{
-	14, // 0: lethe.v1.Schema.pushed_at:type_name -> google.protobuf.Timestamp
-	0,  // 1: lethe.v1.PushSchemaResponse.schema:type_name -> lethe.v1.Schema
-	2,  // 2: lethe.v1.PushSchemaResponse.changes:type_name -> lethe.v1.SchemaChange
-	0,  // 3: lethe.v1.ListSchemasResponse.schemas:type_name -> lethe.v1.Schema
-	0,  // 4: lethe.v1.ShowSchemaResponse.schema:type_name -> lethe.v1.Schema
-	1,  // 5: lethe.v1.ShowSchemaResponse.places:type_name -> lethe.v1.SchemaPlace
-	13, // 6: lethe.v1.CoverageResponse.types:type_name -> lethe.v1.TypeCoverage
-	3,  // 7: lethe.v1.SchemaService.Push:input_type -> lethe.v1.PushSchemaRequest
-	5,  // 8: lethe.v1.SchemaService.List:input_type -> lethe.v1.ListSchemasRequest
-	7,  // 9: lethe.v1.SchemaService.Show:input_type -> lethe.v1.ShowSchemaRequest
-	9,  // 10: lethe.v1.SchemaService.Demand:input_type -> lethe.v1.DemandSchemaRequest
-	11, // 11: lethe.v1.SchemaService.Coverage:input_type -> lethe.v1.CoverageRequest
-	4,  // 12: lethe.v1.SchemaService.Push:output_type -> lethe.v1.PushSchemaResponse
-	6,  // 13: lethe.v1.SchemaService.List:output_type -> lethe.v1.ListSchemasResponse
-	8,  // 14: lethe.v1.SchemaService.Show:output_type -> lethe.v1.ShowSchemaResponse
-	10, // 15: lethe.v1.SchemaService.Demand:output_type -> lethe.v1.DemandSchemaResponse
-	12, // 16: lethe.v1.SchemaService.Coverage:output_type -> lethe.v1.CoverageResponse
-	12, // [12:17] is the sub-list for method output_type
-	7,  // [7:12] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	15, // 0: lethe.v1.Schema.pushed_at:type_name -> google.protobuf.Timestamp
+	1,  // 1: lethe.v1.Schema.upcaster:type_name -> lethe.v1.Upcaster
+	1,  // 2: lethe.v1.PushSchemaRequest.upcaster:type_name -> lethe.v1.Upcaster
+	0,  // 3: lethe.v1.PushSchemaResponse.schema:type_name -> lethe.v1.Schema
+	3,  // 4: lethe.v1.PushSchemaResponse.changes:type_name -> lethe.v1.SchemaChange
+	0,  // 5: lethe.v1.ListSchemasResponse.schemas:type_name -> lethe.v1.Schema
+	0,  // 6: lethe.v1.ShowSchemaResponse.schema:type_name -> lethe.v1.Schema
+	2,  // 7: lethe.v1.ShowSchemaResponse.places:type_name -> lethe.v1.SchemaPlace
+	14, // 8: lethe.v1.CoverageResponse.types:type_name -> lethe.v1.TypeCoverage
+	4,  // 9: lethe.v1.SchemaService.Push:input_type -> lethe.v1.PushSchemaRequest
+	6,  // 10: lethe.v1.SchemaService.List:input_type -> lethe.v1.ListSchemasRequest
+	8,  // 11: lethe.v1.SchemaService.Show:input_type -> lethe.v1.ShowSchemaRequest
+	10, // 12: lethe.v1.SchemaService.Demand:input_type -> lethe.v1.DemandSchemaRequest
+	12, // 13: lethe.v1.SchemaService.Coverage:input_type -> lethe.v1.CoverageRequest
+	5,  // 14: lethe.v1.SchemaService.Push:output_type -> lethe.v1.PushSchemaResponse
+	7,  // 15: lethe.v1.SchemaService.List:output_type -> lethe.v1.ListSchemasResponse
+	9,  // 16: lethe.v1.SchemaService.Show:output_type -> lethe.v1.ShowSchemaResponse
+	11, // 17: lethe.v1.SchemaService.Demand:output_type -> lethe.v1.DemandSchemaResponse
+	13, // 18: lethe.v1.SchemaService.Coverage:output_type -> lethe.v1.CoverageResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_lethe_v1_schema_proto_init() }
@@ -1078,7 +1158,7 @@ func file_lethe_v1_schema_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lethe_v1_schema_proto_rawDesc), len(file_lethe_v1_schema_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

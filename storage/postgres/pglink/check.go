@@ -18,8 +18,8 @@ const oldest = 150_000
 // are dated by the process that appends them, and ages and deadlines are measured against those dates.
 const maxSkew = time.Minute
 
-// Check refuses a server on which the store's promises would not hold.
-func Check(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
+// Check refuses a server on which a store's promises would not hold, and a user who may not use its tables.
+func (t *Tables) Check(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
 	var version int
 	var replica bool
 	var encoding, readOnly, fsync, pages, path string
@@ -56,7 +56,7 @@ func Check(ctx context.Context, conn *pgx.Conn, clock event.Clock) error {
 	if err := checkClock(before, after, now); err != nil {
 		return err
 	}
-	return checkPrivileges(ctx, conn)
+	return t.checkPrivileges(ctx, conn)
 }
 
 // checkClock compares the database's time with the process's right before and after it was asked for.
@@ -75,20 +75,8 @@ func checkClock(before, after, database time.Time) error {
 		"want at most %s", skew.Round(time.Second), maxSkew).Hint("set both by NTP")
 }
 
-// running are the privileges of a user who does everything but make and upgrade tables and receive a copy of another
-// store. With them nothing that was appended can be deleted or changed, but for the content of an event, to prune it.
-var running = []struct{ what, columns, relations string }{
-	{"SELECT", "", "lethe_format head lineage name stream event batch segment run tile cursor token"},
-	{"INSERT", "", "name stream event batch segment run tile cursor token"},
-	{"DELETE", "", "batch segment run"},
-	{"UPDATE", "one metadata fence indexed changes lives state place", "head"},
-	{"UPDATE", "closed truncated pruned", "stream"},
-	{"UPDATE", "hashes body boxes", "event"},
-	{"UPDATE", "system frontier", "batch"},
-	{"UPDATE", "revision position note", "cursor"},
-	{"UPDATE", "revoked used", "token"},
-	{"USAGE", "", "segment_n"},
-}
+// Grant is a privilege, the columns it is on (empty: all), and the tables or sequences; names are parted by spaces.
+type Grant [3]string
 
 // privilege is one on a table, on a column of it, or on a sequence.
 type privilege struct{ relation, column, what string }
@@ -102,7 +90,7 @@ func (p privilege) String() string {
 
 // checkPrivileges refuses a user who could begin what it may not end: one who may append, but not write the index when
 // that is due. Who may not append at all need only be able to read. What is not made yet is not asked for.
-func checkPrivileges(ctx context.Context, conn *pgx.Conn) error {
+func (t *Tables) checkPrivileges(ctx context.Context, conn *pgx.Conn) error {
 	var user, schema string
 	var usable bool
 	err := conn.QueryRow(ctx, `SELECT current_user, current_setting('search_path'),
@@ -114,11 +102,11 @@ func checkPrivileges(ctx context.Context, conn *pgx.Conn) error {
 	if !usable {
 		return lacking(user, "USAGE on schema "+schema)
 	}
-	missing, err := missingPrivileges(ctx, conn)
+	missing, err := t.missingPrivileges(ctx, conn)
 	if err != nil {
 		return err
 	}
-	reads := slices.Contains(missing, privilege{"event", "", "INSERT"})
+	reads := t.Writes != "" && slices.Contains(missing, privilege{t.Writes, "", "INSERT"})
 	missing = slices.DeleteFunc(missing, func(p privilege) bool {
 		return reads && (p.what != "SELECT" || p.relation == "token")
 	})
@@ -138,13 +126,13 @@ func lacking(user, what string) error {
 	return e
 }
 
-// missingPrivileges are those of running that the user has not got, on what is there.
-func missingPrivileges(ctx context.Context, conn *pgx.Conn) (missing []privilege, err error) {
+// missingPrivileges are those wanted that the user has not got, on what is there.
+func (t *Tables) missingPrivileges(ctx context.Context, conn *pgx.Conn) (missing []privilege, err error) {
 	var relations, columns, what []string
-	for _, r := range running {
-		for _, relation := range strings.Fields(r.relations) {
-			for _, column := range strings.Split(r.columns, " ") {
-				relations, columns, what = append(relations, relation), append(columns, column), append(what, r.what)
+	for _, g := range t.Wanted {
+		for _, relation := range strings.Fields(g[2]) {
+			for _, column := range strings.Split(g[1], " ") {
+				relations, columns, what = append(relations, relation), append(columns, column), append(what, g[0])
 			}
 		}
 	}
@@ -166,12 +154,12 @@ func missingPrivileges(ctx context.Context, conn *pgx.Conn) (missing []privilege
 	return missing, Classify(err)
 }
 
-// MayVacuum tells whether the user may vacuum the events' table. PostgreSQL only warns who may not.
-func MayVacuum(ctx context.Context, q Querier) (may bool, err error) {
+// MayVacuum tells whether the user may vacuum a table. PostgreSQL only warns who may not.
+func MayVacuum(ctx context.Context, q Querier, table string) (may bool, err error) {
 	err = q.QueryRow(ctx, `SELECT pg_has_role(c.relowner, 'USAGE')
 		OR EXISTS (SELECT FROM pg_database d WHERE d.datname = current_database() AND pg_has_role(d.datdba, 'USAGE'))
 		OR CASE WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(c.oid, 'MAINTAIN')
 			ELSE false END
-		FROM pg_class c WHERE c.oid = to_regclass('event')`).Scan(&may)
+		FROM pg_class c WHERE c.oid = to_regclass($1)`, table).Scan(&may)
 	return may, err
 }

@@ -2,8 +2,14 @@
 // user are what a store needs, and gives the server's errors our words.
 //
 //	a, err := pglink.Parse("postgres://lethe@db.example.org/lethe?schema=loans")
-//	conn, err := a.Dial(ctx, nil)
-//	err = pglink.Check(ctx, conn, clock)
+//	link := pglink.NewLink(a, clock, timeout)
+//	conn, err := link.Connect(ctx)
+//	err = tables.Check(ctx, conn, clock)
+//	err = tables.Migrate(ctx, conn, a.Schema, create, fill)
+//
+// A Link is the one connection by which a process writes: its commits are never cancelled, and where nobody heard how
+// one ended, that is said. Calls tries again what failed for want of a connection. What a store holds is its own
+// affair; what it says of its tables is a Tables.
 package pglink
 
 import (

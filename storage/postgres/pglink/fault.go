@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -216,6 +217,9 @@ func Answered(err error) bool {
 	var said *pgconn.PgError
 	return errors.As(err, &said) && said.Severity == "ERROR"
 }
+
+// Storable reports whether a text may be in the database at all: it keeps valid UTF-8 without zero bytes.
+func Storable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
 // State is the SQLSTATE of what the server said; empty: it said nothing.
 func State(err error) string {

@@ -41,7 +41,7 @@ const (
 
 // KeyServiceClient is a client for the lethe.v1.KeyService service.
 type KeyServiceClient interface {
-	// Tells which epochs there are, and whether the key service can be reached.
+	// Tells which epochs there are, and whether keys can be used.
 	Status(context.Context, *connect.Request[v1.KeyStatusRequest]) (*connect.Response[v1.KeyStatusResponse], error)
 	// Starts a new epoch and wraps every keyring anew under it; goes on where an earlier roll ended. Appends go on.
 	Roll(context.Context, *connect.Request[v1.RollKeysRequest]) (*connect.ServerStreamForClient[v1.RollKeysResponse], error)
@@ -92,7 +92,7 @@ func (c *keyServiceClient) Roll(ctx context.Context, req *connect.Request[v1.Rol
 
 // KeyServiceHandler is an implementation of the lethe.v1.KeyService service.
 type KeyServiceHandler interface {
-	// Tells which epochs there are, and whether the key service can be reached.
+	// Tells which epochs there are, and whether keys can be used.
 	Status(context.Context, *connect.Request[v1.KeyStatusRequest]) (*connect.Response[v1.KeyStatusResponse], error)
 	// Starts a new epoch and wraps every keyring anew under it; goes on where an earlier roll ended. Appends go on.
 	Roll(context.Context, *connect.Request[v1.RollKeysRequest], *connect.ServerStream[v1.RollKeysResponse]) error

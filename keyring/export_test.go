@@ -1,0 +1,92 @@
+package keyring
+
+import (
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
+)
+
+// SecretsForTest are the places in memory where keys lie now: of epochs, persons and periods. They stay in view after
+// the Keeper let go of them.
+func SecretsForTest(k *Keeper) (secrets [][]byte) {
+	k.mu.Lock()
+	for _, e := range k.epochs {
+		secrets = append(secrets, e.raw)
+	}
+	k.mu.Unlock()
+	for i := range k.cache.shards {
+		s := &k.cache.shards[i]
+		s.mu.Lock()
+		for _, r := range s.rings {
+			for g := range r.groups {
+				for n := range r.groups[g].gens {
+					secrets = append(secrets, r.groups[g].gens[n].key[:])
+				}
+			}
+		}
+		s.mu.Unlock()
+	}
+	k.periods.mu.Lock()
+	defer k.periods.mu.Unlock()
+	for _, p := range k.periods.keys {
+		secrets = append(secrets, p.key[:])
+	}
+	return secrets
+}
+
+// QuietForTest says how many sealings pass until the next one of a person begins a new generation.
+func QuietForTest(k *Keeper, krid event.KRID, sealings int64) {
+	s := k.cache.shard(krid)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet = sealings + 1
+}
+
+// CachedForTest is how many keyrings and references are in memory.
+func CachedForTest(k *Keeper) (rings, references int) {
+	for i := range k.cache.names {
+		k.cache.names[i].mu.RLock()
+		references += len(k.cache.names[i].krids)
+		k.cache.names[i].mu.RUnlock()
+	}
+	return k.cache.count(), references
+}
+
+// SpellForTest is spell.
+func SpellForTest(draw uint64) int64 { return spell(draw) }
+
+// ExtractForTest is extract.
+func ExtractForTest(salt, ikm [32]byte) [32]byte { return extract(&salt, &ikm) }
+
+// DecodeForTest reads the plaintext of a record as that of a person whose names are numbered as given, and writes it
+// again.
+func DecodeForTest(plain []byte, names []string, own bool) ([]byte, error) {
+	var r ring
+	dir := newDirectory(1, &register{names: names})
+	if err := r.decode(plain, dir, own); err != nil {
+		return nil, err
+	}
+	if own {
+		dir = newDirectory(1, r.own)
+	}
+	return r.encode(dir)
+}
+
+// StoredForTest is stored.
+func StoredForTest(class string, bucket int64) storage.RetentionID { return stored(class, bucket) }
+
+// WaitingForTest is how many callers wait for the next commit.
+func WaitingForTest(k *Keeper) int {
+	k.queue.mu.Lock()
+	defer k.queue.mu.Unlock()
+	return len(k.queue.waiting)
+}
+
+// RenewedForTest waits for an attempt to unwrap that goes on, if any.
+func RenewedForTest(k *Keeper) {
+	k.mu.Lock()
+	a := k.attempt
+	k.mu.Unlock()
+	if a != nil {
+		<-a.done
+	}
+}

@@ -1,0 +1,127 @@
+package keyring
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
+)
+
+// Every record begins with its version and suite, of which there is one: AES-256-GCM with a random nonce in front.
+const (
+	recordVersion = 1
+	recordSuite   = 1
+	nonceSize     = 12
+)
+
+// What records are bound to begins with one of these, so that none passes for another.
+const (
+	labelEpoch              = "lethe/epoch/1"
+	labelKeyring            = "lethe/keyring/1"
+	labelTombstone          = "lethe/tombstone/1"
+	labelRetention          = "lethe/retention/1"
+	labelRetentionTombstone = "lethe/retention-tombstone/1"
+	labelLookup             = "lethe/lookup/1"
+	labelSuppression        = "lethe/suppression/1"
+)
+
+// newAEAD expands a key of 32 bytes.
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+// wrap seals the plaintext of a record and overwrites it.
+func (k *Keeper) wrap(aead cipher.AEAD, aad, plain []byte) ([]byte, error) {
+	defer clear(plain)
+	b := make([]byte, 2+nonceSize, 2+nonceSize+len(plain)+aead.Overhead())
+	b[0], b[1] = recordVersion, recordSuite
+	if err := k.random(b[2:]); err != nil {
+		return nil, err
+	}
+	return aead.Seal(b, b[2:], plain, aad), nil
+}
+
+// unwrap opens what wrap sealed. what names the record in errors.
+func unwrap(aead cipher.AEAD, aad, record []byte, what string) ([]byte, error) {
+	if len(record) < 2 {
+		return nil, unreadable(what)
+	}
+	if record[0] != recordVersion || record[1] != recordSuite {
+		return nil, event.Errorf(event.ErrFormat, "open %s: its record has version %d and suite %d", what, record[0],
+			record[1]).Hint("use a newer version of Lethe")
+	}
+	if len(record) < 2+nonceSize+aead.Overhead() {
+		return nil, unreadable(what)
+	}
+	plain, err := aead.Open(nil, record[2:][:nonceSize], record[2+nonceSize:], aad)
+	if err != nil {
+		return nil, unreadable(what)
+	}
+	return plain, nil
+}
+
+// epochAAD is what the record of an epoch is bound to.
+func epochAAD(store event.StoreID, epoch uint32) []byte {
+	return binary.BigEndian.AppendUint32(append([]byte(labelEpoch), store[:]...), epoch)
+}
+
+// keyringAAD is what a person's record is bound to; label tells a live one from a tombstone.
+func keyringAAD(label string, store event.StoreID, r *storage.Keyring) []byte {
+	b := make([]byte, 0, len(label)+len(store)+len(r.KRID)+12)
+	b = append(append(append(b, label...), store[:]...), r.KRID[:]...)
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, r.Version), r.Epoch)
+}
+
+// retentionAAD is what the record of a retention key is bound to.
+func retentionAAD(label string, store event.StoreID, r *storage.RetentionKey) []byte {
+	b := append(append(make([]byte, 0, 128), label...), store[:]...)
+	b = append(binary.BigEndian.AppendUint16(b, uint16(len(r.Class))), r.Class...)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Bucket))
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, r.Version), r.Epoch)
+}
+
+// token stands for a reference under a key: the first half of an HMAC.
+func token(key []byte, label string, r Reference) storage.LookupToken {
+	mac := hmac.New(sha256.New, key)
+	b := make([]byte, 0, 128)
+	b = append(binary.BigEndian.AppendUint16(append(b, label...), uint16(len(r.Kind))), r.Kind...)
+	b = append(binary.BigEndian.AppendUint32(b, uint32(len(r.Ref))), r.Ref...)
+	mac.Write(b)
+	return storage.LookupToken(mac.Sum(b[:0])[:len(storage.LookupToken{})])
+}
+
+// expand derives a key from one that is uniformly random.
+func expand(key []byte, info string) ([]byte, error) {
+	return hkdf.Expand(sha256.New, key, info, 32)
+}
+
+// extract is HKDF-Extract with SHA-256 (RFC 5869), HMAC under salt over ikm, for lengths that are fixed: it is the one
+// derivation of every opening and allocates nothing.
+func extract(salt, ikm *[32]byte) (prk [32]byte) {
+	var b [96]byte
+	for i := range 64 {
+		b[i] = 0x36
+	}
+	for i := range salt {
+		b[i] ^= salt[i]
+	}
+	copy(b[64:], ikm[:])
+	inner := sha256.Sum256(b[:])
+	for i := range 64 {
+		b[i] ^= 0x36 ^ 0x5c
+	}
+	copy(b[64:], inner[:])
+	prk = sha256.Sum256(b[:])
+	clear(b[:])
+	clear(inner[:])
+	return prk
+}

@@ -1,0 +1,107 @@
+package schema
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lethe-es/lethe/event"
+)
+
+// MaxText is the size of a schema's text, in bytes.
+const MaxText = 512 << 10
+
+// fingerprintLabel is the version of what a fingerprint is taken over.
+const fingerprintLabel = "lethe/schema/1"
+
+// Version is one version of the schema of one event type. Its fields are not changed after it was made.
+type Version struct {
+	Type     string         // of the events that it describes
+	Number   int            // from 1, gapless for a type
+	ID       event.SchemaID // fingerprint
+	Notation string
+	Text     []byte
+	Options  Options
+	Upcaster Script // from the version before; zero: none
+
+	plan  atomic.Pointer[compiled]
+	cache *cache
+}
+
+// Script is an upcaster as it is stored.
+type Script struct {
+	Language string // "go": Text is the name under which a program gives it
+	Text     string
+}
+
+// compiled is what a notation answered.
+type compiled struct {
+	plan Plan
+	err  error
+}
+
+// Fingerprint is SHA-256 over the version's content, without its number; docs/format/schema.md lays the bytes out.
+func (v *Version) Fingerprint() event.SchemaID {
+	h := sha256.New()
+	part := func(text []byte) {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(text))))
+		h.Write(text)
+	}
+	h.Write([]byte(fingerprintLabel))
+	for _, text := range []string{v.Notation, v.Type, v.Options.Kind, v.Options.Message} {
+		part([]byte(text))
+	}
+	part(v.Text)
+	part([]byte(v.Upcaster.Language))
+	part([]byte(v.Upcaster.Text))
+	return event.SchemaID(h.Sum(nil))
+}
+
+// Plan is the compiled schema. It is compiled when it is first asked for.
+func (v *Version) Plan() (Plan, error) {
+	if c := v.plan.Load(); c != nil {
+		return c.plan, c.err
+	}
+	return v.cache.compile(v)
+}
+
+// cache compiles versions, one at a time, and keeps the plans of the last ones.
+type cache struct {
+	notations map[string]Notation
+	mu        sync.Mutex
+	kept      []*Version
+}
+
+// maxCompiled is the number of plans that are kept. Others are compiled again when they are needed.
+const maxCompiled = 1024
+
+func (c *cache) compile(v *Version) (Plan, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if made := v.plan.Load(); made != nil {
+		return made.plan, made.err
+	}
+	made := &compiled{}
+	made.plan, made.err = c.notations[v.Notation].Compile(v.Text, v.Options)
+	if len(c.kept) == maxCompiled {
+		c.kept[0].plan.Store(nil)
+		c.kept = append(c.kept[:0], c.kept[1:]...)
+	}
+	v.plan.Store(made)
+	c.kept = append(c.kept, v)
+	return made.plan, made.err
+}
+
+// check refuses what no notation needs to look at.
+func (v *Version) check() error {
+	d := event.Draft{Type: v.Type}
+	if err := d.ValidateEnvelope(); err != nil {
+		return err
+	}
+	if len(v.Text) > MaxText {
+		return event.Invalid("schema_too_large", "check schema of %q: %d bytes are more than %d",
+			v.Type, len(v.Text), MaxText).Hint("split the event type, or leave comments and examples out")
+	}
+	return nil
+}
