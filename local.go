@@ -2,6 +2,7 @@ package lethe
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
@@ -31,6 +32,9 @@ func (l *local) openPrivacy(ctx context.Context, keys kms.KMS, o *Options) (err 
 	if o.Keystore != nil {
 		uses = o.Keystore
 		ring := keyring.Options{Store: l.log.Identity().Store, Clock: l.log.Clock(), Rand: o.Rand}
+		if ring.Rand == nil {
+			ring.Rand = rand.Reader
+		}
 		if l.keeper, err = keyring.Open(ctx, o.Keystore, keys, ring); err != nil {
 			return err
 		}
@@ -53,6 +57,9 @@ func (l *local) Append(ctx context.Context, req log.Request) (log.Result, error)
 		if !errors.Is(err, log.ErrFenced) || try == sealTries {
 			return result, err
 		}
+		if err := l.privacy.Refresh(ctx); err != nil {
+			return log.Result{}, fmt.Errorf("append: %w", err)
+		}
 	}
 }
 
@@ -64,7 +71,13 @@ func (l *local) AppendEach(ctx context.Context, requests []log.Request) []log.Ou
 	}
 	for try := 0; len(todo) > 0; try++ {
 		todo = l.appendSome(ctx, requests, todo, outcomes)
-		if try == sealTries {
+		if len(todo) == 0 || try == sealTries {
+			break
+		}
+		if err := l.privacy.Refresh(ctx); err != nil {
+			for _, i := range todo {
+				outcomes[i].Err = fmt.Errorf("append: %w", err)
+			}
 			break
 		}
 	}

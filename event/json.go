@@ -158,8 +158,8 @@ func draftError(err error) error {
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
 		name := strings.TrimPrefix(err.Error(), "json: unknown field ")
 		return Invalid("unknown_field", "parse event: unknown field %s", name).
-			Hint("known are id, type, schema, occurred_at, relations, correlation, causation, traceparent, producer, metadata, " +
-				"collection, data, data_base64")
+			Hint("known are id, type, schema, occurred_at, relations, correlation, causation, traceparent, producer, " +
+				"metadata, collection, data, data_base64")
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return Invalid("invalid_json", "parse event: the JSON object is empty or cut off")
 	}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// KRID is the alias by which the log knows a person: 16 random bytes that say nothing, and name nobody once the person's
-// keyring is gone. References (customer/4711) are turned into it before an event is stored.
+// KRID is the alias by which the log knows a person: 16 random bytes that say nothing, and name nobody once the
+// person's keyring is gone. References (customer/4711) are turned into it before an event is stored.
 type KRID [16]byte
 
 // kridMark begins the text of every KRID, so that it is not taken for a reference, nor a reference for it.

@@ -139,6 +139,7 @@ func decodeError(e *Event, err error) error {
 	if code == "internal" {
 		code = "wrong_type"
 	}
-	return &Error{Sentinel: ErrInvalid, Code: code, Message: fmt.Sprintf("decode event %s (%s): its data does not fit the type",
-		e.ID, e.Type), Next: "compare the type with the schema of the event"}
+	return &Error{Sentinel: ErrInvalid, Code: code,
+		Message: fmt.Sprintf("decode event %s (%s): its data does not fit the type", e.ID, e.Type),
+		Next:    "compare the type with the schema of the event"}
 }

@@ -129,8 +129,8 @@ func damagedBox(box *sealed.Box, place *sealed.Place) error {
 		Next:    "run lethe doctor, and restore a backup"}
 }
 
-// expand is HKDF-Expand (RFC 5869) for one block of output, which is HMAC-SHA256(key, info ‖ 0x01). It is written out by
-// the definition of HMAC (RFC 2104), for it is done for every box and crypto/hmac allocates its states each time.
+// expand is HKDF-Expand (RFC 5869) for one block of output, which is HMAC-SHA256(key, info ‖ 0x01). It is written out
+// by the definition of HMAC (RFC 2104), for it is done for every box and crypto/hmac allocates its states each time.
 func (w *bench) expand(key *prk, box *sealed.Box, place *sealed.Place, owner int) (out [32]byte) {
 	var outer [sha256.BlockSize + sha256.Size]byte
 	inner := append(w.info[:0], outer[:sha256.BlockSize]...)

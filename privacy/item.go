@@ -205,6 +205,10 @@ func (it *item) metadata(w *work) error {
 		if !ok {
 			continue
 		}
+		probe := event.Draft{Type: "Checked", Metadata: map[string]string{key: d.Metadata[key]}}
+		if err := probe.ValidateEnvelope(); err != nil { // the log gets to see none of it
+			return err
+		}
 		x, err := it.related(w, m.Role)
 		if err != nil {
 			return err

@@ -34,8 +34,8 @@ func (p *Privacy) Open(ctx context.Context, o event.Opening, records []storage.R
 }
 
 // OpenBoxes opens events that a consumer holds from elsewhere, such as a bus: as they were read without a purpose, with
-// their Boxes. It is Open in everything else: the use is recorded, and what may not be seen is withheld. Boxes open only
-// with the event they were sealed in; where they come from does not matter.
+// their Boxes. It is Open in everything else: the use is recorded, and what may not be seen is withheld. Boxes open
+// only with the event they were sealed in; where they come from does not matter.
 func (p *Privacy) OpenBoxes(ctx context.Context, o event.Opening, events []event.Event) ([]event.Event, error) {
 	records := make([]storage.Record, len(events))
 	for i := range events {

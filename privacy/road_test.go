@@ -25,13 +25,14 @@ const person = `{ "customer":"4711", "name" : "Ada \u00e9\ud83d\ude00" ,"email":
 
 func registration() event.Draft {
 	return event.Draft{Type: "Registered", Data: []byte(person), Collection: "web-form",
-		Relations: []event.Relation{{Role: event.RoleIssuer, Kind: "employee", ID: "7"}, {Role: "about", Kind: "case", ID: "c1"}},
-		Metadata:  map[string]string{"x-auth-email": "clerk@bank.example", "channel": "web"}}
+		Relations: []event.Relation{{Role: event.RoleIssuer, Kind: "employee", ID: "7"},
+			{Role: "about", Kind: "case", ID: "c1"}},
+		Metadata: map[string]string{"x-auth-email": "clerk@bank.example", "channel": "web"}}
 }
 
 // markers are what may be nowhere in clear.
-var markers = []string{"4711", "4712", "4713", "Ada", "ada@example.org", "1234567890123", "shh", "the house", "Main Street",
-	"soup", "fish", "clerk@bank"}
+var markers = []string{"4711", "4712", "4713", "Ada", "ada@example.org", "1234567890123", "shh", "the house",
+	"Main Street", "soup", "fish", "clerk@bank"}
 
 func TestRoundTrip(t *testing.T) {
 	r := newRig(t)

@@ -27,8 +27,8 @@ type Pushed struct {
 
 // PushSchema makes a version of a type's schema the present one. Type, Notation, Text, Options and Upcaster of v count.
 // What its declarations need of the policy must be there: event.ErrInvalid with code schema_unfit names the place. A
-// change that would open a personal value, or could not be read any more, is refused with code schema_incompatible. With
-// dry nothing is changed.
+// change that would open a personal value, or could not be read any more, is refused with code schema_incompatible.
+// With dry nothing is changed.
 func (p *Privacy) PushSchema(ctx context.Context, by event.Actor, v *schema.Version, dry bool) (Pushed, error) {
 	for try := 0; ; try++ {
 		pushed, err := p.pushSchema(ctx, by, v, dry)
@@ -68,7 +68,8 @@ func (p *Privacy) pushSchema(ctx context.Context, by event.Actor, v *schema.Vers
 	for _, c := range out.Changes {
 		if c.Breaking && !dry {
 			return out, &event.Error{Sentinel: event.ErrInvalid, Code: "schema_incompatible",
-				Message: "push schema of " + v.Type + ": " + c.Path + ": " + c.Text, Next: "check it first: lethe schema check FILE"}
+				Message: "push schema of " + v.Type + ": " + c.Path + ": " + c.Text,
+				Next:    "check it first: lethe schema check FILE"}
 		}
 	}
 	if err := st.fits(next); err != nil || dry {

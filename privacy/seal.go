@@ -15,23 +15,29 @@ import (
 
 // Seal turns requests into what the log may keep: references to persons become aliases, personal values boxes, data is
 // checked against its schema. Request i that may not be kept has its reason in errs[i]; the others are unharmed. The
-// requests given stay as they are, so that they can be sealed again after log.ErrFenced.
+// requests given stay as they are.
+//
+// It asks nobody whether what it knows of policy, schemas and persons still holds: the log compares, under the lock of
+// its head, and refuses what was sealed before a fence with log.ErrFenced. Then Refresh, and seal again.
 func (p *Privacy) Seal(ctx context.Context, requests []log.Request) (out []log.Request, errs []error) {
 	out, errs = slices.Clone(requests), make([]error, len(requests))
-	st, err := p.refresh(ctx)
-	if err == nil && len(out) > 1 {
-		err = p.seal(ctx, st, out)
-		if err == nil {
+	st := p.now.Load()
+	if len(out) > 1 {
+		if p.seal(ctx, st, out) == nil {
 			return out, errs
 		}
 		copy(out, requests) // one of them is the cause: each by itself
 	}
 	for i := range out {
-		if errs[i] = err; st != nil {
-			errs[i] = p.seal(ctx, st, out[i:i+1])
-		}
+		errs[i] = p.seal(ctx, st, out[i:i+1])
 	}
 	return out, errs
+}
+
+// Refresh brings what is known of policy, schemas and persons to the head of the log.
+func (p *Privacy) Refresh(ctx context.Context) error {
+	_, err := p.refresh(ctx)
+	return err
 }
 
 // seal changes the requests in place, all or none of what counts.

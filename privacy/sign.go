@@ -72,8 +72,8 @@ func (p *pending) compare(o *pending) int {
 		compareSlots(p.content.Slots[0], o.content.Slots[0]))
 }
 
-// digest makes the digests of w.bench.plain: under the present epoch's key, and where the ids were given, so that the request
-// may be a repetition, under those of earlier epochs too.
+// digest makes the digests of what sign gathered: under the present epoch's key, and where the ids were given, so that
+// the request may be a repetition, under those of earlier epochs too.
 func (w *work) digest(ctx context.Context, s *log.Sealing) error {
 	keeper, err := w.ring()
 	if err != nil {

@@ -29,8 +29,8 @@ const (
 	jointLabel = "lethe/joint/1"
 )
 
-// AppendInfo appends the info from which an owner's key of the box is expanded (RFC 5869): from the owner's pseudorandom
-// key of group, class and bucket.
+// AppendInfo appends the info from which an owner's key of the box is expanded (RFC 5869): from the owner's
+// pseudorandom key of group, class and bucket.
 func (x *Box) AppendInfo(b []byte, p *Place, owner int) []byte {
 	label := boxLabel
 	if x.Joint {

@@ -109,7 +109,8 @@ func FuzzParse(f *testing.F) {
 
 // FuzzParseContent is FuzzParse for what is inside a box.
 func FuzzParseContent(f *testing.F) {
-	f.Add(sealed.AppendContent(nil, &sealed.Content{Slots: []sealed.Slot{{Kind: 5, State: 2, Path: "/a", Value: []byte("1")}}}))
+	slot := sealed.Slot{Kind: 5, State: 2, Path: "/a", Value: []byte("1")}
+	f.Add(sealed.AppendContent(nil, &sealed.Content{Slots: []sealed.Slot{slot}}))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var c sealed.Content
 		if sealed.ParseContent(in, &c) == nil && !bytes.Equal(sealed.AppendContent(nil, &c), in) {
