@@ -7,6 +7,7 @@ import (
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/kms"
+	"github.com/lethe-es/lethe/kms/kmstest"
 	"github.com/lethe-es/lethe/lethetest"
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/memory"
@@ -52,11 +53,28 @@ func TestStore(t *testing.T) {
 
 func TestKeysAreNeededForPersons(t *testing.T) {
 	engine := memory.Open(memory.Options{})
-	_, err := lethe.Open(t.Context(), engine, kms.None, &lethe.Options{Persons: []string{"customer"}})
-	if !errors.Is(err, event.ErrUnsupported) {
-		t.Errorf("got %v, want ErrUnsupported", err)
-	}
 	if _, err := lethe.Open(t.Context(), engine, nil, nil); event.Code(err) != "no_kms" {
 		t.Errorf("got %v, want no_kms", err)
+	}
+	_, err := lethe.Open(t.Context(), engine, kms.None, &lethe.Options{Keystore: memory.NewKeys()})
+	if event.Code(err) != "no_keystore" {
+		t.Errorf("a keystore without a key service: got %v, want no_keystore", err)
+	}
+	if _, err := lethe.Open(t.Context(), engine, kmstest.New(t), nil); event.Code(err) != "no_keystore" {
+		t.Errorf("a key service without a keystore: got %v, want no_keystore", err)
+	}
+	s, err := lethe.Open(t.Context(), engine, kms.None, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	document := []byte(`{"version": 1, "kinds": {"customer": {"person": true}}}`)
+	if _, err := s.Privacy().SetPolicy(t.Context(), event.Actor{}, document, false); err != nil {
+		t.Fatal(err)
+	}
+	draft := event.Draft{Type: "Registered"}
+	_, err = s.As(event.Actor{}).Append(t.Context(), event.Stream("customer", "4711"), event.Any, draft)
+	if !errors.Is(err, event.ErrUnsupported) {
+		t.Errorf("append about a person without keys: got %v, want ErrUnsupported", err)
 	}
 }
