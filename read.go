@@ -49,7 +49,7 @@ func (s *Session) Read(ctx context.Context, stream event.StreamID, r Range) iter
 			Stream: stream, From: uint64(r.From), To: uint64(r.To), Backward: r.Backward, Limit: r.Limit,
 		}}
 		some := false
-		s.events(ctx, q, "read "+stream.String(), func(e event.Event, err error) bool {
+		s.events(ctx, q, "read "+called(stream), func(e event.Event, err error) bool {
 			some = true
 			return yield(e, err)
 		})
@@ -64,12 +64,20 @@ func (s *Session) Read(ctx context.Context, stream event.StreamID, r Range) iter
 func (s *Session) checkStream(ctx context.Context, stream event.StreamID) error {
 	page, err := s.store.backend.Page(ctx, PageQuery{Query: storage.Query{Stream: stream, Limit: 1}, Pruned: true})
 	if err != nil {
-		return fmt.Errorf("read %s: %w", stream, err)
+		return fmt.Errorf("read %s: %w", called(stream), err)
 	}
 	if len(page.Events) == 0 {
-		return event.Errorf(event.ErrNotFound, "read %s: no such stream", stream).Hint("list streams by kind")
+		return event.Errorf(event.ErrNotFound, "read %s: no such stream", called(stream)).Hint("list streams by kind")
 	}
 	return nil
+}
+
+// called is a stream as an error names it: without the direct identifier of a person.
+func called(stream event.StreamID) string {
+	if stream.Validate() != nil {
+		return "stream of kind " + stream.Kind
+	}
+	return stream.String()
 }
 
 // Query gives the events that match, in order of position.

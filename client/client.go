@@ -50,6 +50,7 @@ type Options struct {
 	Clock     event.Clock          // nil: the machine's
 	Rand      io.Reader            // of event ids and pauses; nil: crypto/rand
 	Retry     time.Duration        // how long a call is tried again; 0: 10 s, negative: never
+	Code      string               // name and version of this program, for the record of uses of personal data
 	Tracer    trace.TracerProvider // nil: no spans of its own; the trace context of callers is passed on all the same
 }
 
@@ -136,6 +137,7 @@ type backend struct {
 	clock    event.Clock
 	rand     io.Reader
 	retry    time.Duration
+	code     string // of the program
 	ids      *event.IDs
 	gatherer *gatherer
 	host     string
@@ -147,6 +149,7 @@ type backend struct {
 func newBackend(at address, o *Options) (*backend, error) {
 	b := &backend{
 		carrier: newCarrier(at, o), host: at.host, clock: o.Clock, rand: &sharedReader{from: o.Rand}, retry: o.Retry,
+		code:   o.Code,
 		closed: make(chan struct{}),
 		options: []connect.ClientOption{
 			connect.WithReadMaxBytes(readLimit),

@@ -10,6 +10,7 @@ import (
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/client"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/lethetest"
 )
 
@@ -24,6 +25,24 @@ func TestStore(t *testing.T) {
 			lethetest.RunStore(t, func(t *testing.T, clock event.Clock) *lethe.Store {
 				w := newWorld(t, nil, clock)
 				return open(t, "http://"+w.address+"/loans", options(w)).Store
+			})
+		})
+	}
+}
+
+func TestSealed(t *testing.T) {
+	for name, options := range map[string]func(w *world) *client.Options{
+		"in process": func(w *world) *client.Options { return &client.Options{Transport: w.direct} },
+		"HTTP 1.1":   func(*world) *client.Options { return &client.Options{} },
+		"h2c":        func(*world) *client.Options { return &client.Options{Transport: h2c()} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lethetest.RunSealed(t, func(t *testing.T, keys kms.KMS, o *lethe.Options) (store, home *lethe.Store) {
+				w := newSealed(t, keys, o)
+				asked := options(w)
+				asked.Code, asked.Retry = o.Code, -1
+				return open(t, "http://"+w.address+"/loans", asked).Store, w.store
 			})
 		})
 	}

@@ -26,9 +26,17 @@ func (b *backend) Head(ctx context.Context) (storage.Head, error) {
 	return head, nil
 }
 
+// opening is the message of an opening, by this program.
+func (b *backend) opening(o event.Opening) *lethev1.Opening {
+	if o.Code == "" {
+		o.Code = b.code
+	}
+	return wire.Opening(o)
+}
+
 // Event looks one event up.
 func (b *backend) Event(ctx context.Context, id event.ID, o event.Opening) (event.Event, error) {
-	m, err := ask(ctx, b, asking, b.log.Find, &lethev1.FindRequest{Id: id.String(), Opening: wire.Opening(o)})
+	m, err := ask(ctx, b, asking, b.log.Find, &lethev1.FindRequest{Id: id.String(), Opening: b.opening(o)})
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -73,7 +81,7 @@ func (b *backend) pageOfOne(ctx context.Context, q *lethe.PageQuery) (lethe.Page
 func (b *backend) pageOfLog(ctx context.Context, q *lethe.PageQuery) (lethe.Page, error) {
 	m := &lethev1.QueryRequest{
 		Filter: wire.Filter(q.Filter), From: q.From, To: q.To, Backward: q.Backward, Pruned: q.Pruned,
-		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: wire.Opening(q.Opening), Since: stamp(q.Since), Until: stamp(q.Until),
+		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: b.opening(q.Opening), Since: stamp(q.Since), Until: stamp(q.Until),
 	}
 	got, err := ask(ctx, b, asking, b.log.Query, m)
 	if err != nil {
@@ -93,7 +101,7 @@ func stamp(micros int64) *timestamppb.Timestamp {
 func (b *backend) pageOfStream(ctx context.Context, q *lethe.PageQuery) (lethe.Page, error) {
 	m := &lethev1.ReadRequest{
 		Stream: q.Stream.String(), From: q.From, To: q.To, Backward: q.Backward, Pruned: q.Pruned,
-		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: wire.Opening(q.Opening),
+		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: b.opening(q.Opening),
 		Filter: wire.Filter(q.Filter), Since: stamp(q.Since), Until: stamp(q.Until),
 	}
 	got, err := ask(ctx, b, asking, b.log.Read, m)

@@ -33,7 +33,18 @@ func newWorld(t testing.TB, engine storage.Store, clock event.Clock) *world {
 	if engine == nil {
 		engine = memory.Open(memory.Options{Indexed: lethetest.Indexed()})
 	}
-	store, err := lethe.Open(t.Context(), engine, kms.None, &lethe.Options{Clock: clock})
+	return newWorldWith(t, engine, kms.None, &lethe.Options{Clock: clock})
+}
+
+// newSealed is a world of a store that holds personal data.
+func newSealed(t testing.TB, keys kms.KMS, o *lethe.Options) *world {
+	t.Helper()
+	return newWorldWith(t, memory.Open(memory.Options{}), keys, o)
+}
+
+func newWorldWith(t testing.TB, engine storage.Store, keys kms.KMS, o *lethe.Options) *world {
+	t.Helper()
+	store, err := lethe.Open(t.Context(), engine, keys, o)
 	if err != nil {
 		t.Fatal(err)
 	}

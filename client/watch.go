@@ -21,7 +21,7 @@ const silence = 45 * time.Second
 // Batches follows the log over as many connections as it takes.
 func (b *backend) Batches(ctx context.Context, q lethe.BatchQuery) iter.Seq2[lethe.Batch, error] {
 	return func(yield func(lethe.Batch, error) bool) {
-		w := &watch{backend: b, filter: wire.Filter(q.Filter), opening: wire.Opening(q.Opening), at: q.After, yield: yield}
+		w := &watch{backend: b, filter: wire.Filter(q.Filter), opening: b.opening(q.Opening), at: q.After, yield: yield}
 		if err := w.run(ctx); err != nil {
 			yield(lethe.Batch{}, fmt.Errorf("subscribe: %w", err))
 		}

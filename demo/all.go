@@ -77,7 +77,7 @@ func (l *Life) play(ctx context.Context, session *lethe.Session, i int) (log.Res
 	if step.Cause >= 0 {
 		session = session.CausedBy(l.event(step.Cause))
 	}
-	step.Draft.Relations = []event.Relation{event.Actor{Kind: "employee", ID: step.Actor}.Issuer()}
+	step.Draft.Relations = []event.Relation{event.Actor{Kind: Employee, ID: step.Actor}.Issuer()}
 	res, err := session.Append(ctx, l.Stream, event.At(event.Version(i)), step.Draft)
 	if err != nil {
 		return res, fmt.Errorf("play %s: %w", l.Stream, err)

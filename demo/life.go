@@ -10,6 +10,12 @@
 //
 // One seed always gives the same lives, ids of events included, so playing them into a store that holds them already
 // adds nothing. No data of a person is in them: an application knows an amount, a purpose and a score.
+//
+// On a store with keys the bank has people: applicants with a name, a birth date, an e-mail address and an income, and
+// employees whose numbers become aliases. Nothing of that is ever written in clear.
+//
+//	err = demo.Declare(ctx, store)                                   // policy and schemas, once
+//	played, err = demo.PlayAll(ctx, session, demo.WithPeople(lives)) // or demo.Options{People: true}
 package demo
 
 import (
@@ -39,6 +45,12 @@ const Kind = "application"
 
 // System is the employee number under which the bank's own programs act: what it decides, nobody looked at.
 const System event.ActorID = "112"
+
+// The clerks are employees with numbers that follow each other.
+const (
+	firstClerk = 10
+	clerks     = 20
+)
 
 // Step is one event in a life, and what caused it.
 type Step struct {
@@ -122,7 +134,7 @@ func newApplicant(stream event.StreamID, arrival time.Time, source *rand.ChaCha8
 	clock := &simulated{arrival}
 	dice := rand.New(source)
 	// Of twenty clerks some work more than others.
-	clerk := event.ActorID(fmt.Sprint(10 + min(dice.IntN(20), dice.IntN(20))))
+	clerk := event.ActorID(fmt.Sprint(firstClerk + min(dice.IntN(clerks), dice.IntN(clerks))))
 	return &applicant{
 		life: Life{Stream: stream}, clock: clock, ids: event.NewIDs(clock, source), dice: dice, clerk: clerk,
 	}

@@ -12,10 +12,11 @@ import (
 
 // Options of Play; the zero Options work.
 type Options struct {
-	Seed  uint64
-	Rate  float64     // events per second, from 0.001 to 10,000; 0: 5
-	Alive int         // applications that go on at the same time, up to 10,000; 0: 12
-	Clock event.Clock // nil: the machine's
+	Seed   uint64
+	Rate   float64     // events per second, from 0.001 to 10,000; 0: 5
+	Alive  int         // applications that go on at the same time, up to 10,000; 0: 12
+	People bool        // as in WithPeople: the store was given to Declare
+	Clock  event.Clock // nil: the machine's
 }
 
 // Play appends the lives of a seed, one event after the other at an even pace, without end: it returns the cause of
@@ -34,6 +35,7 @@ func Play(ctx context.Context, session *lethe.Session, o Options) error {
 	}
 	p := &play{
 		session: session, bank: newBank(o.Seed), dice: rand.New(rand.NewPCG(o.Seed, 0)), alive: make([]started, o.Alive),
+		people: o.People,
 	}
 	if err := p.begin(ctx); err != nil {
 		return ended(ctx, err)
@@ -84,6 +86,7 @@ type play struct {
 	dice    *rand.Rand
 	held    map[event.StreamID]last // what was in the store of lives that the bank has not made yet
 	alive   []started
+	people  bool
 }
 
 // started is a life of which the steps before done are in the store.
@@ -123,6 +126,9 @@ func (p *play) arrive() (started, error) {
 		life, err := p.bank.next()
 		if err != nil {
 			return started{}, err
+		}
+		if p.people {
+			life = WithPeople([]Life{life})[0]
 		}
 		there, some := p.held[life.Stream]
 		if !some {

@@ -20,6 +20,7 @@ func warmKeeper(t testing.TB, people int) (*keyring.Keeper, []keyring.Reference,
 		t.Fatal(err)
 	}
 	t.Cleanup(k.Close)
+	keyring.CalmForTest(k)
 	refs := make([]keyring.Reference, people)
 	for i := range refs {
 		refs[i] = customer(i)
@@ -27,7 +28,6 @@ func warmKeeper(t testing.TB, people int) (*keyring.Keeper, []keyring.Reference,
 	wants := make([]keyring.Want, people)
 	for i, krid := range mint(t, k, refs...) {
 		wants[i] = want(krid, "contact")
-		keyring.QuietForTest(k, krid, 1<<60)
 	}
 	if err := k.ForSealing(t.Context(), wants, make([]keyring.Key, people)); err != nil {
 		t.Fatal(err)

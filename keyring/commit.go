@@ -78,7 +78,7 @@ func (k *Keeper) drain() {
 		if batch == nil {
 			return
 		}
-		outcomes, err := k.keys.ChangeKeys(k.life, changes)
+		outcomes, err := k.keys.ChangeKeys(k.root, changes) // Close waits for it
 		for _, s := range batch {
 			if s.err = err; err == nil {
 				s.outcomes, outcomes = outcomes[:len(s.changes)], outcomes[len(s.changes):]

@@ -41,6 +41,16 @@ func QuietForTest(k *Keeper, krid event.KRID, sealings int64) {
 	s.quiet = sealings + 1
 }
 
+// CalmForTest has no sealing begin a new generation by chance.
+func CalmForTest(k *Keeper) {
+	for i := range k.cache.shards {
+		s := &k.cache.shards[i]
+		s.mu.Lock()
+		s.quiet = 1 << 60
+		s.mu.Unlock()
+	}
+}
+
 // CachedForTest is how many keyrings and references are in memory.
 func CachedForTest(k *Keeper) (rings, references int) {
 	for i := range k.cache.names {

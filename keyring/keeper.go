@@ -33,7 +33,7 @@ type Keeper struct {
 
 	start, wall time.Time // ticks count from here
 	randomness  sync.Mutex
-	root        context.Context // of what is written
+	root        context.Context // of what is written, which Close waits for
 	life        context.Context // of asking the key service; ends with Close
 	end         context.CancelFunc
 	work        sync.WaitGroup

@@ -2,6 +2,8 @@ package keyring_test
 
 import (
 	"context"
+	"encoding/binary"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -264,6 +266,42 @@ func TestErasedSupersededExpired(t *testing.T) {
 	var dst [1]keyring.Key
 	err = k.ForSealing(ctx, []keyring.Want{want(krids[0], "identity")}, dst[:])
 	wantError(t, err, event.ErrInvalid, "retention_passed")
+}
+
+// TestGenerationsBeginByChance: with one sealing in 10,000, on average, and by the draw that was made.
+func TestGenerationsBeginByChance(t *testing.T) {
+	random, sum, draws := newStream(t), 0.0, 20_000
+	for range draws {
+		var b [8]byte
+		if _, err := random.Read(b[:]); err != nil {
+			t.Fatal(err)
+		}
+		n := keyring.SpellForTest(binary.BigEndian.Uint64(b[:]))
+		if n < 1 {
+			t.Fatalf("spell of %d", n)
+		}
+		sum += float64(n)
+	}
+	if mean := sum / float64(draws); mean < 9700 || mean > 10_300 {
+		t.Errorf("one in %.0f", mean)
+	}
+	for draw, want := range map[uint64]int64{math.MaxUint64: 1, 1 << 63: 6932, 0: 367350} {
+		if n := keyring.SpellForTest(draw); n != want {
+			t.Errorf("draw %x gives %d, want %d", draw, n, want)
+		}
+	}
+	r := newRig(t)
+	k := r.open()
+	krid := mint(t, k, customer(1))[0]
+	sealKey(t, k, want(krid, "contact"))
+	keyring.QuietForTest(k, krid, 3)
+	var got []uint32
+	for range 5 {
+		got = append(got, sealKey(t, k, want(krid, "contact")).Generation)
+	}
+	if diff := cmp.Diff([]uint32{1, 1, 1, 2, 2}, got); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func TestDestroyedPerson(t *testing.T) {

@@ -115,10 +115,14 @@ func (k *Keeper) take(create bool) (*held, *attempt, error) {
 		k.expire()
 	}
 	live := k.live()
-	if len(live) == 0 {
-		if create {
-			return nil, nil, nil
-		}
+	switch {
+	case len(live) > 0:
+	case len(k.head.Epochs) > 0:
+		return nil, nil, fault(event.ErrCorrupt, "no_live_epoch", "open epochs: every one was destroyed").
+			Hint("restore the keystore from a backup")
+	case create:
+		return nil, nil, nil
+	default:
 		return &held{k: k}, nil, nil
 	}
 	h := &held{k: k}

@@ -45,6 +45,7 @@ func (r *rig) open() *keyring.Keeper {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(k.Close)
+	keyring.CalmForTest(k)
 	return k
 }
 

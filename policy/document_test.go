@@ -267,6 +267,8 @@ func TestRuleNames(t *testing.T) {
 		{`permit(principal, action, resource) when { context.purpos == "support" };`, "no such attribute"},
 		{`permit(principal, action, resource) when { context["ticket"] == "7" };`, "no such attribute"},
 		{"permit(principal, action, resource)\n  when { what };", "rules:2:15: not a rule"},
+		{`permit(principal, action, resource) when { true )};`, "rules:1:50: a bracket closes"},
+		{strings.Repeat(")", 9) + `permit(principal, action, resource);`, "rules:1:1: a bracket closes"},
 		{`allow(principal, action, resource);`, "rules:1:6: not a rule"},
 	}
 	for _, test := range tests {

@@ -20,20 +20,31 @@ func (s *Settings) Bearer() (string, error) {
 		return "", event.Invalid("usage", "find token: %sTOKEN and %sTOKEN_FILE are both set", envPrefix, envPrefix).
 			Hint("leave one of them away")
 	}
-	info, err := os.Stat(s.TokenFile)
+	text, err := Secret("token", s.TokenFile)
 	if err != nil {
-		return "", fmt.Errorf("read token: %w", err)
+		return "", err
+	}
+	token := strings.TrimSpace(text)
+	return token, checkBearer(token, "file "+s.TokenFile)
+}
+
+// Secret reads a file with a secret: what says what it is, such as token. Faults are errors of the file system, and
+// event.ErrInvalid with code exposed_token for a file that others may read.
+func Secret(what, path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", what, err)
 	}
 	if others := info.Mode().Perm() & 0o077; others != 0 {
-		return "", event.Invalid("exposed_token", "read token: others than its owner have access to %s, its mode is %04o",
-			s.TokenFile, info.Mode().Perm()).Hint("chmod 600 %s, and make a new token if somebody may have read it", s.TokenFile)
+		return "", event.Invalid("exposed_token", "read %s: others than its owner have access to %s, its mode is %04o",
+			what, path, info.Mode().Perm()).
+			Hint("chmod 600 %s, and make a new %s if somebody may have read it", path, what)
 	}
-	text, err := os.ReadFile(s.TokenFile)
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("read token: %w", err)
+		return "", fmt.Errorf("read %s: %w", what, err)
 	}
-	token := strings.TrimSpace(string(text))
-	return token, checkBearer(token, "file "+s.TokenFile)
+	return string(text), nil
 }
 
 // checkBearer refuses what no header of a call could hold.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -134,7 +135,7 @@ func Load(flags *Flags, environ []string) (Settings, error) {
 	}
 	l := layers{koanf.New("."), make(map[string]string)}
 	values, names := flags.changed()
-	err = l.add(confmap.Provider(defaults(), "."), nil, func(string) string { return "default" })
+	err = l.add(confmap.Provider(defaults(environ), "."), nil, func(string) string { return "default" })
 	if err == nil && file != "" {
 		err = l.add(rawbytes.Provider(text), yaml.Parser(), func(string) string { return "file " + file })
 	}
@@ -161,14 +162,27 @@ func Load(flags *Flags, environ []string) (Settings, error) {
 	return s, nil
 }
 
-func defaults() map[string]any {
+func defaults(environ []string) map[string]any {
 	values := make(map[string]any)
 	for _, k := range new(Settings).table() {
 		if values[k.key] = nil; k.initial != "" {
 			values[k.key] = k.initial
 		}
 	}
+	values[KMS] = keyFolder(environ)
 	return values
+}
+
+// keyFolder is the key service of who names none: a folder beside the user's other settings, which no store lies in.
+func keyFolder(environ []string) string {
+	dir := Variable(environ, "XDG_CONFIG_HOME")
+	if home := Variable(environ, "HOME"); dir == "" && home != "" {
+		dir = filepath.Join(home, ".config")
+	}
+	if dir == "" {
+		return "local:"
+	}
+	return "local:" + filepath.Join(dir, "lethe", "keys")
 }
 
 // configFile reads the file that is named, by flag or else in the environment, or the one that lies here. Without

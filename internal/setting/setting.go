@@ -33,6 +33,8 @@ const (
 	TokenFile = "token_file"
 	Indexed   = "indexed_metadata"
 	Stores    = "serve.stores"
+	KMS       = "kms"
+	Keys      = "keys"
 )
 
 // Settings are what holds for one run.
@@ -44,11 +46,22 @@ type Settings struct {
 	Token     string   // for a server; ask Bearer, which also reads the file
 	TokenFile string   // holds the token
 	CAFile    string   // PEM: whom to trust beside those whom the machine trusts
+	Keys      string   // folder or database of the keystore; empty: beside the log
+	KMS       Service  // which key service, and how to get in
 	Serve     Serve
 
 	File string // that was read; empty: none
 
 	sources map[string]string // by key
+}
+
+// Service are the settings of the key service.
+type Service struct {
+	Address                   string        // local:FOLDER, vault:https://host:8200/mount, or none
+	PassphraseFile            string        // of a folder
+	TokenFile                 string        // of Vault
+	RoleID, SecretFile, Login string        // of Vault's AppRole: role, file with the secret id, mount of the method
+	Horizon                   time.Duration // how long backups of the key service live; 0: not stated
 }
 
 // Serve are the settings of a server. Zero numbers and durations mean the server's own default.
@@ -111,7 +124,26 @@ func (s *Settings) table() []known {
 			usage: "file with the token for a server; nobody else may read it"},
 		{key: "ca_file", flag: "ca-file", field: &s.CAFile, unset: none,
 			usage: "PEM file of certificates to trust as well"},
-	}, s.Serve.table()...)
+		{key: Keys, flag: "keys", field: &s.Keys, unset: "(beside the log)",
+			usage: "folder or postgres://… of the keystore, instead of beside the log"},
+	}, append(s.KMS.table(), s.Serve.table()...)...)
+}
+
+func (s *Service) table() []known {
+	const none = "(none)"
+	return []known{
+		{key: KMS, flag: "kms", field: &s.Address, unset: none,
+			usage: "key service: local:FOLDER, vault:https://host:8200/mount, or none"},
+		{key: "kms_passphrase_file", flag: "kms-passphrase-file", field: &s.PassphraseFile, unset: none,
+			usage: "file with the passphrase of the key folder; nobody else may read it"},
+		{key: "kms_token_file", flag: "kms-token-file", field: &s.TokenFile, unset: none,
+			usage: "file with the token for Vault; nobody else may read it"},
+		{key: "kms_role_id", field: &s.RoleID, unset: none, usage: "role with which to log in at Vault, instead of a token"},
+		{key: "kms_secret_file", field: &s.SecretFile, unset: none, usage: "file with the secret id of that role"},
+		{key: "kms_login", field: &s.Login, unset: "approle", usage: "where Vault has the method approle"},
+		{key: "kms_horizon", field: &s.Horizon, unset: "(not stated)",
+			usage: "how long backups of the key service live, such as 720h"},
+	}
 }
 
 func (s *Serve) table() []known {

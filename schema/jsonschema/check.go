@@ -45,7 +45,7 @@ func (p *plan) Validate(data []byte) error {
 	defer p.done(w)
 	c := &w.check
 	*c = check{
-		Tape: &w.Tape, left: stepsBase + 16*len(w.Entries), trail: c.trail[:0], canon: c.canon[:0], seen: c.seen[:0],
+		Tape: &w.Tape, left: stepsBase + 16*len(w.Entries) + len(data), trail: c.trail[:0], canon: c.canon[:0], seen: c.seen[:0],
 	}
 	if c.value(p.top, 0) {
 		return nil
@@ -172,7 +172,7 @@ func (c *check) matches(p *pattern, text []byte) bool {
 	if len(text) > maxMatch/p.size {
 		return false
 	}
-	c.left -= len(text) * p.size >> 8
+	c.left -= len(text) * p.size >> 6
 	return p.Match(text)
 }
 
@@ -238,7 +238,7 @@ func (c *check) inPlace(n *node, i uint32) bool {
 			ok = c.fault("%d of oneOf fit", fit)
 		}
 	}
-	if n.not != nil && c.tried(n.not, i, false) {
+	if n.not != nil && c.tried(n.not, i) {
 		ok = c.fault("it is what not excludes")
 	}
 	if n.when != nil {
@@ -250,15 +250,11 @@ func (c *check) inPlace(n *node, i uint32) bool {
 	return ok
 }
 
-// tried checks a schema without noting faults. What it evaluated counts only if keep is set, and it holds.
-func (c *check) tried(n *node, i uint32, keep bool) bool {
-	base := len(c.seen)
+// tried checks a schema without noting faults.
+func (c *check) tried(n *node, i uint32) bool {
 	c.quiet++
 	ok := c.value(n, i)
 	c.quiet--
-	if !keep {
-		c.seen = c.seen[:base]
-	}
 	return ok
 }
 
@@ -266,7 +262,7 @@ func (c *check) tried(n *node, i uint32, keep bool) bool {
 func (c *check) holding(list []*node, i uint32, all bool) int {
 	n := 0
 	for _, child := range list {
-		if !c.tried(child, i, true) {
+		if !c.tried(child, i) {
 			continue
 		}
 		if n++; !all && !c.tracking {
@@ -278,7 +274,7 @@ func (c *check) holding(list []*node, i uint32, all bool) int {
 
 func (c *check) branch(n *node, i uint32) bool {
 	next := n.otherwise
-	if c.tried(n.when, i, true) {
+	if c.tried(n.when, i) {
 		next = n.then
 	}
 	return next == nil || c.value(next, i)

@@ -155,7 +155,7 @@ func (c *check) elementOf(n *node, count int, j uint32) bool {
 func (c *check) holds(n *node, j uint32) bool {
 	tracking := c.tracking
 	c.tracking = false
-	ok := c.tried(n, j, false)
+	ok := c.tried(n, j)
 	c.tracking = tracking
 	if ok && tracking {
 		c.seen = append(c.seen, j)

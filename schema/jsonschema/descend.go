@@ -22,8 +22,8 @@ func (x *expander) object(p *place, set []start, in covered, shape openness) {
 	}
 	p.known = names
 	for _, name := range sortedKeys(names) {
-		starts, forbidden := membersNamed(set, name)
-		if forbidden {
+		starts, forbidden := x.membersNamed(set, name)
+		if forbidden && x.work <= maxWork {
 			continue
 		}
 		child := p.child(name, false)
@@ -36,13 +36,17 @@ func (x *expander) object(p *place, set []start, in covered, shape openness) {
 }
 
 // membersNamed is the schemas of a member, and whether a schema forbids it.
-func membersNamed(set []start, name string) (starts []start, forbidden bool) {
+func (x *expander) membersNamed(set []start, name string) (starts []start, forbidden bool) {
+	x.work += len(set) / 8
 	for _, s := range set {
 		matched := false
 		if child := s.n.properties[name]; child != nil && child.node != nil {
 			starts, matched = append(starts, start{child.node, s.certain}), true
 		}
 		for _, pattern := range s.n.patterns {
+			if x.work += 1 + pattern.pattern.size*len(name)>>6; x.work > maxWork {
+				return nil, true // the next place is refused
+			}
 			if pattern.pattern.MatchString(name) {
 				starts, matched = append(starts, start{pattern.node, s.certain}), true
 			}

@@ -109,9 +109,80 @@ func draw(t *rapid.T, keyword string, depth int) any {
 	return child.Draw(t, keyword)
 }
 
+// someLooking draws schemas that evaluate a few members or elements: what the unevaluated… keywords depend on.
+func someLooking(depth int) *rapid.Generator[any] {
+	leaf := rapid.SampledFrom([]any{true, object{"type": "integer"}, object{"type": "string"}})
+	name := rapid.SampledFrom([]string{"a", "b"})
+	return rapid.Custom(func(t *rapid.T) any {
+		s := object{}
+		for range rapid.IntRange(1, 2).Draw(t, "keywords") {
+			most := 14
+			if depth == 0 {
+				most = 7
+			}
+			child := func() any { return someLooking(depth-1).Draw(t, "child") }
+			switch rapid.IntRange(0, most).Draw(t, "keyword") {
+			case 0, 1:
+				s["properties"] = rapid.MapOfN(name, leaf, 1, 2).Draw(t, "properties")
+			case 2:
+				s["required"] = []string{name.Draw(t, "required")}
+			case 3:
+				s["patternProperties"] = object{name.Draw(t, "pattern"): leaf.Draw(t, "leaf")}
+			case 4:
+				s["prefixItems"] = rapid.SliceOfN(leaf, 1, 2).Draw(t, "prefix")
+			case 5:
+				s["contains"] = leaf.Draw(t, "contains")
+			case 6:
+				s["unevaluatedProperties"] = leaf.Draw(t, "rest")
+			case 7:
+				s["unevaluatedItems"] = leaf.Draw(t, "rest")
+			case 8, 9:
+				s["anyOf"] = []any{child(), child()}
+			case 10:
+				s["oneOf"] = []any{child(), child()}
+			case 11:
+				s["allOf"] = []any{child(), child()}
+			case 12:
+				s["not"] = child()
+			case 13:
+				s["if"], s["then"], s["else"] = child(), child(), child()
+			default:
+				s["dependentSchemas"] = object{"a": child()}
+			}
+		}
+		return s
+	})
+}
+
+func TestUnevaluatedLikeTheLibrary(t *testing.T) {
+	notation := jsonschema.New()
+	members := rapid.MapOfN(rapid.SampledFrom([]string{"a", "b", "c"}), rapid.SampledFrom([]any{1, "x"}), 0, 3)
+	elements := rapid.SliceOfN(rapid.SampledFrom([]any{1, "x"}), 0, 3)
+	var c counted
+	rapid.Check(t, func(t *rapid.T) {
+		inner := someLooking(2).Draw(t, "schema").(object)
+		inner["unevaluatedProperties"], inner["unevaluatedItems"] = false, false
+		text, _ := json.Marshal(object{"properties": object{"v": inner}})
+		plan, err := notation.Compile(text, schema.Options{})
+		if err != nil {
+			t.Fatalf("compile %s: %v", text, err)
+		}
+		oracle := compileOracle(t, text)
+		for range 10 {
+			var v any = elements.Draw(t, "elements")
+			if rapid.Bool().Draw(t, "object") {
+				v = members.Draw(t, "members")
+			}
+			data, _ := json.Marshal(object{"v": v})
+			c.compare(t, oracle, plan, text, data)
+		}
+	})
+	c.enough(t)
+}
+
 func TestValidateLikeTheLibrary(t *testing.T) {
 	notation := jsonschema.New()
-	good, bad := 0, 0
+	var c counted
 	rapid.Check(t, func(t *rapid.T) {
 		top := object{}
 		for range rapid.IntRange(1, 5).Draw(t, "keywords") {
@@ -135,20 +206,34 @@ func TestValidateLikeTheLibrary(t *testing.T) {
 		for range 4 {
 			value := rapid.MapOfN(someName, someValue(3), 0, 4).Draw(t, "data")
 			data, _ := json.Marshal(value)
-			in, _ := library.UnmarshalJSON(bytes.NewReader(data))
-			want, got := oracle.Validate(in), plan.Validate(data)
-			if (want == nil) != (got == nil) {
-				t.Fatalf("schema %s\ndata %s\nlibrary: %v\nours: %v", text, data, want, got)
-			}
-			if got == nil {
-				good++
-			} else {
-				bad++
-			}
+			c.compare(t, oracle, plan, text, data)
 		}
 	})
-	if good < 20 || bad < 20 {
-		t.Errorf("the test compared %d times what is valid and %d times what is not; both must be many", good, bad)
+	c.enough(t)
+}
+
+// counted is how often valid and invalid data was compared.
+type counted struct{ good, bad int }
+
+func (c *counted) compare(t *rapid.T, oracle *library.Schema, plan schema.Plan, text, data []byte) {
+	in, err := library.UnmarshalJSON(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := oracle.Validate(in), plan.Validate(data)
+	if (want == nil) != (got == nil) {
+		t.Fatalf("schema %s\ndata %s\nlibrary: %v\nours: %v", text, data, want, got)
+	}
+	if got == nil {
+		c.good++
+	} else {
+		c.bad++
+	}
+}
+
+func (c *counted) enough(t *testing.T) {
+	if c.good < 20 || c.bad < 20 {
+		t.Errorf("compared %d times what is valid and %d times what is not; both must be many", c.good, c.bad)
 	}
 }
 

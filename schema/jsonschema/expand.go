@@ -17,8 +17,10 @@ type expander struct {
 	strict bool // the schema names a person, so that everything must be declared
 	vault  bool
 	places int
+	work   int // what following the schema has cost
 	marks  []schema.Place
 	trail  []string // schemas of the places that lead here
+	over   bool     // more is not followed
 	fixed  int      // number of subjects that are in the same place in every event
 	lacks  []lack
 	opens  []*node
@@ -38,7 +40,7 @@ type found struct {
 }
 
 func newExpander(r *reader) *expander {
-	x := &expander{reader: r, shapes: newShapes(), strict: r.fallback != nil}
+	x := &expander{reader: r, shapes: newShapes(r.nodes), strict: r.fallback != nil}
 	for _, n := range r.nodes {
 		x.strict = x.strict || n.declares()
 		x.vault = x.vault || n.vault && n.personal == nil
@@ -68,13 +70,11 @@ func (x *expander) expand(top *node) *place {
 }
 
 func (x *expander) visit(p *place, starts []start, in covered) {
-	if x.places++; x.places > maxPlaces {
-		if x.places == maxPlaces+1 && x.strict {
-			x.add("schema_too_large", p.path, "", "the schema describes more than %d places", maxPlaces)
-		}
+	if x.exhausted(p) {
 		return
 	}
 	set := closure(starts)
+	x.work += 1 + len(set) + len(p.path)/16
 	key := trailKey(set)
 	if slices.Contains(x.trail, key) {
 		if in.owner != nil || slices.ContainsFunc(set, func(s start) bool { return x.declaresBelow(s.n) }) {
@@ -86,6 +86,24 @@ func (x *expander) visit(p *place, starts []start, in covered) {
 	x.trail = append(x.trail, key)
 	defer func() { x.trail = x.trail[:len(x.trail)-1] }()
 	x.decide(p, starts, set, in)
+}
+
+// exhausted reports whether a schema describes more than is followed. One that names no person then has no marks.
+func (x *expander) exhausted(p *place) bool {
+	switch {
+	case x.over:
+	case len(p.path) > maxPath:
+		x.over = true
+		x.add("schema_too_large", p.path, "", "the path to it is longer than %d bytes", maxPath)
+	case x.places == maxPlaces || x.work > maxWork:
+		if x.over = true; x.strict {
+			x.add("schema_too_large", p.shown(), "", "following the schema comes to too many places: more than %d, or each of "+
+				"too many parts", maxPlaces)
+		}
+	default:
+		x.places++
+	}
+	return x.over
 }
 
 func trailKey(set []start) string {

@@ -23,7 +23,24 @@ func diamond(n int, leaf, both string) string {
 	return b.String()
 }
 
+func manyNames(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf(`"%s%d": {"$ref": "#/$defs/d"}`, strings.Repeat("p", 90), i))
+	}
+	return strings.Join(list, ",")
+}
+
+func manyPatterns(format string, n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, `"`+fmt.Sprintf(format, i)+`": {}`)
+	}
+	return strings.Join(list, ",")
+}
+
 func TestHostileSchemas(t *testing.T) {
+	open := `"x-not-personal": "public"`
 	object := `{"type": "object", "additionalProperties": false, "properties": {"l": %s, "r": %s}}`
 	person := `{"type": "string", "x-personal": {"group": "g", "subject": "store"}}`
 	for _, c := range []struct{ what, text, code string }{
@@ -32,6 +49,13 @@ func TestHostileSchemas(t *testing.T) {
 		{"1,000 levels of arrays", `{"enum":` + strings.Repeat(`[`, 1000) + strings.Repeat("]", 1000) + "}", "schema_too_deep"},
 		{"10,001 values", `{"enum": [` + strings.Repeat("1,", 9999) + `1]}`, "schema_too_large"},
 		{"a number of 2,000 digits", `{"maximum": ` + strings.Repeat("1", 2000) + `}`, "schema_too_large"},
+		{"a long name above many", `{"properties": {"` + strings.Repeat("n", 400_000) + `": {"properties": {` +
+			manyNames(3000) + `}}}, "$defs": {"d": {}}}`, "schema_too_large"},
+		{"many parts in many places", closed(`, ` + manyNames(2000) + `}, "$defs": {"d": {"type": "null", ` + open + `, "allOf": [` +
+			strings.Repeat(`{},`, 4000) + `{}]}}, "x-tool": {`), "schema_too_large"},
+		{"many patterns for many names", closed(`, ` + manyNames(2000) + `}, "$defs": {"d": {"type": "null", ` + open +
+			`}}, "patternProperties": {` + manyPatterns("[a-z]{10}%d", 2000) + `}, "x-tool": {`), "schema_too_large"},
+		{"many large patterns", `{"patternProperties": {` + manyPatterns("([a-z]{90}|[a-f]{90}){9}%d", 900) + `}}`, "schema_pattern"},
 		{"places that multiply", diamond(40, person, object), "schema_too_large"},
 	} {
 		_, err := jsonschema.New().Compile([]byte(c.text), schema.Options{})

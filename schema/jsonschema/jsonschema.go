@@ -70,7 +70,7 @@ func (n Notation) read(text []byte, o schema.Options) (*reader, *node, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r := &reader{options: o, formats: n.formats, byPlace: map[string]*node{}, anchors: map[string]*node{}}
+	r := &reader{options: o, formats: n.formats, byEntry: map[uint32]*node{}, anchors: map[string]*node{}}
 	if r.options.Kind == "" {
 		r.options.Kind = defaultKind
 	}

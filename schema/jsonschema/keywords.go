@@ -219,8 +219,18 @@ func (r *reader) counts(n *node, v *value) bool {
 }
 
 func (r *reader) pattern(v *value, text string) *pattern {
+	if r.patterns > maxPrograms {
+		return nil // an error was noted
+	}
 	p, fault := readPattern(text)
+	if p != nil {
+		r.patterns += p.size
+	}
+	if fault == "" && r.patterns > maxPrograms {
+		fault = "all patterns together repeat too much"
+	}
 	if fault != "" {
+		r.patterns += maxProgram
 		r.add("schema_pattern", v.place(), "", "the pattern is refused: %s", fault)
 		return nil
 	}
@@ -273,7 +283,7 @@ func (r *reader) listed(n *node, v *value) {
 func (r *reader) together(n *node) {
 	slices.Sort(n.names)
 	if n.when == nil {
-		n.then, n.otherwise = nil, nil // they are there for byPlace; without if they mean nothing
+		n.then, n.otherwise = nil, nil // they may be referred to; without if they mean nothing
 	}
 	if !r.old || n.refText == nil {
 		return

@@ -111,9 +111,10 @@ type pattern struct {
 }
 
 const (
-	maxPattern = 1_000   // bytes
-	maxProgram = 10_000  // instructions
-	maxMatch   = 1 << 26 // instructions × bytes of one text
+	maxPattern  = 1_000   // bytes
+	maxProgram  = 10_000  // instructions
+	maxPrograms = 100_000 // of all patterns
+	maxMatch    = 1 << 26 // instructions × bytes of one text
 )
 
 // readPattern takes what Go's regular expressions take (RE2): they match in time that grows with the text only.

@@ -22,7 +22,7 @@ var _ schema.Plan = (*plan)(nil)
 
 func newPlan(top *node, root *place, x *expander) *plan {
 	p := &plan{top: top, root: root, fixed: x.fixed, marks: x.marks, strict: x.strict}
-	if x.places > maxPlaces {
+	if x.over {
 		p.marks = nil // it names no person, and lists more than anybody reads
 	}
 	p.pool.New = func() any { return &walk{Tape: tape.Tape{Depth: tape.DataDepth}} }

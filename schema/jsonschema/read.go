@@ -18,9 +18,10 @@ type reader struct {
 	options  schema.Options
 	formats  *formats
 	nodes    []*node
-	byPlace  map[string]*node
+	byEntry  map[uint32]*node // by the entry of the tape that they begin at
 	anchors  map[string]*node
 	fallback *declared // x-personal-default
+	patterns int       // instructions of all patterns
 	problems
 }
 
@@ -70,7 +71,7 @@ func (p *problems) err() error {
 func (r *reader) node(v *value) *node {
 	n := newNode(v, len(r.nodes))
 	r.nodes = append(r.nodes, n)
-	r.byPlace[v.place()] = n
+	r.byEntry[v.i] = n
 	switch v.kind() {
 	case 'f':
 		n.never = true
@@ -186,8 +187,10 @@ func (r *reader) resolve() {
 		pointer, err := url.PathUnescape(fragment)
 		switch {
 		case err != nil:
-		case pointer == "" || pointer[0] == '/':
-			n.ref = r.byPlace["#"+pointer]
+		case pointer == "":
+			n.ref = r.byEntry[0]
+		case pointer[0] == '/':
+			n.ref = r.byEntry[pointed(n.at.t, pointer)]
 		default:
 			n.ref = r.anchors[pointer]
 		}
@@ -199,6 +202,30 @@ func (r *reader) resolve() {
 	for _, n := range r.nodes {
 		r.loops(n, state)
 	}
+}
+
+// pointed is the entry that a JSON pointer leads to.
+func pointed(t *tape.Tape, pointer string) uint32 {
+	steps, ok := splitPointer(pointer)
+	if !ok {
+		return tape.None
+	}
+	at := uint32(0)
+	for _, step := range steps {
+		switch {
+		case at == tape.None:
+			return at
+		case t.Entries[at].Kind == '{':
+			at = t.Member(at, step)
+		default:
+			n, ok := index(step)
+			if !ok {
+				return tape.None
+			}
+			at = t.Element(at, n)
+		}
+	}
+	return at
 }
 
 // loops walks the schemas that hold for one value; state is 1 while a schema is being walked and 2 afterwards.

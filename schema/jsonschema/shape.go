@@ -29,8 +29,8 @@ type shapes struct {
 	reaches  map[*node]bool
 }
 
-func newShapes() shapes {
-	return shapes{map[*node]kinds{}, map[*node]openness{}, map[*node]bool{}}
+func newShapes(nodes []*node) shapes {
+	return shapes{map[*node]kinds{}, map[*node]openness{}, reaching(nodes)}
 }
 
 // closure is the schemas that hold in a place, with those that hold because of them.
@@ -205,24 +205,32 @@ func namesData(n *node) bool {
 }
 
 // declaresBelow reports a declaration on a schema or on any that can be reached from it.
-func (s shapes) declaresBelow(n *node) bool {
-	if known, ok := s.reaches[n]; ok {
-		return known
-	}
-	found := false
-	seen := map[*node]bool{}
-	var walk func(n *node)
-	walk = func(n *node) {
-		if found || seen[n] {
-			return
+func (s shapes) declaresBelow(n *node) bool { return s.reaches[n] }
+
+// reaching finds the schemas from which a declaration can be reached, beginning with those that declare.
+func reaching(nodes []*node) map[*node]bool {
+	above := map[*node][]*node{}
+	var next []*node
+	reaches := map[*node]bool{}
+	for _, n := range nodes {
+		link := func(child *node) { above[child] = append(above[child], n) }
+		n.inPlace(func(child *node, _ bool) { link(child) })
+		n.below(link)
+		n.aside(link)
+		if n.declares() {
+			reaches[n] = true
+			next = append(next, n)
 		}
-		seen[n] = true
-		found = n.declares()
-		n.inPlace(func(child *node, _ bool) { walk(child) })
-		n.below(walk)
-		n.aside(walk)
 	}
-	walk(n)
-	s.reaches[n] = found
-	return found
+	for len(next) > 0 {
+		n := next[len(next)-1]
+		next = next[:len(next)-1]
+		for _, parent := range above[n] {
+			if !reaches[parent] {
+				reaches[parent] = true
+				next = append(next, parent)
+			}
+		}
+	}
+	return reaches
 }

@@ -14,10 +14,12 @@ import (
 const (
 	maxText     = 512 << 10
 	maxDepth    = 64
-	maxValues   = 10_000 // JSON values in the text
-	maxPlaces   = 10_000 // places in the data that it describes, when its references are followed
-	maxLiteral  = 1_000  // bytes of a number
-	maxProblems = 50     // that one error lists
+	maxValues   = 10_000  // JSON values in the text
+	maxPlaces   = 10_000  // places in the data that it describes, when its references are followed
+	maxPath     = 4 << 10 // bytes of a path to a place
+	maxWork     = 1 << 19 // schemas, parts of paths and patterns that following a schema may touch
+	maxLiteral  = 1_000   // bytes of a number
+	maxProblems = 50      // that one error lists
 )
 
 // value is a value in the text of a schema, with the way that leads to it.
