@@ -2,7 +2,6 @@ package privacy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,7 +28,7 @@ func (p *Privacy) Policy(ctx context.Context) (Governed, error) {
 		return Governed{}, err
 	}
 	g := Governed{Policy: st.policy}
-	q := storage.Query{Stream: policyStream, Backward: true, Limit: 1}
+	q := storage.Query{Stream: policy.SetStream(), Backward: true, Limit: 1}
 	page, err := p.log.Page(ctx, q)
 	if err == nil && len(page.Records) > 0 {
 		g.Position, g.At = page.Records[0].Position, event.FromMicros(page.Records[0].Recorded)
@@ -71,16 +70,12 @@ func (p *Privacy) SetPolicy(ctx context.Context, by event.Actor, text []byte, dr
 	if err != nil || dry {
 		return changes, err
 	}
-	canonical, err := document.Canonical()
+	draft, err := document.Draft()
 	if err != nil {
 		return nil, err
 	}
-	data, err := json.Marshal(policySet{canonical})
-	if err != nil {
-		return nil, fmt.Errorf("set policy: %w", err)
-	}
-	request := &log.Request{Writes: []log.Write{{Stream: policyStream, Expected: event.Any,
-		Events: []event.Draft{{Type: policy.TypeSet, Data: data}}}}}
+	request := &log.Request{Writes: []log.Write{{Stream: policy.SetStream(), Expected: event.Any,
+		Events: []event.Draft{draft}}}}
 	if kinds := becoming(st.policy, next); len(kinds) > 0 {
 		request.Condition = &event.Condition{Filter: event.Filter{{Kinds: kinds}}, After: after}
 	}

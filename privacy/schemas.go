@@ -49,7 +49,7 @@ func (p *Privacy) pushSchema(ctx context.Context, by event.Actor, v *schema.Vers
 		return Pushed{}, err
 	}
 	expected := event.None
-	if len(head) > 0 && head[0].Stream == schemasStream {
+	if len(head) > 0 && head[0].Stream == schemaStream() {
 		expected = event.At(head[0].Version)
 	}
 	next, err := p.schemas.Next(v)
@@ -79,7 +79,7 @@ func (p *Privacy) pushSchema(ctx context.Context, by event.Actor, v *schema.Vers
 	if err != nil {
 		return out, err
 	}
-	_, err = p.govern(ctx, by, &log.Request{Writes: []log.Write{{Stream: schemasStream, Expected: expected,
+	_, err = p.govern(ctx, by, &log.Request{Writes: []log.Write{{Stream: schemaStream(), Expected: expected,
 		Events: []event.Draft{{Type: schema.TypePushed, Data: data}}}}}, everybody)
 	return out, err
 }
@@ -120,7 +120,7 @@ func (p *Privacy) DemandSchema(ctx context.Context, by event.Actor, demand bool)
 	if err != nil {
 		return err
 	}
-	_, err = p.govern(ctx, by, &log.Request{Writes: []log.Write{{Stream: schemasStream, Expected: event.Any,
+	_, err = p.govern(ctx, by, &log.Request{Writes: []log.Write{{Stream: schemaStream(), Expected: event.Any,
 		Events: []event.Draft{{Type: schema.TypeDemanded, Data: data}}}}}, everybody)
 	return err
 }
@@ -207,3 +207,5 @@ func cover(r *storage.Record, of func(typ string) *TypeCoverage) error {
 	}
 	return nil
 }
+
+func schemaStream() event.StreamID { return event.Stream(event.SystemKind, schema.StreamName) }

@@ -2,7 +2,6 @@ package privacy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,19 +12,6 @@ import (
 	"github.com/lethe-es/lethe/schema"
 	"github.com/lethe-es/lethe/storage"
 )
-
-// System streams and event types that say what may be held of persons. Their data is docs/format/policy.md and
-// docs/format/schema.md.
-var (
-	policyStream  = event.Stream(event.SystemKind, "policy")
-	schemasStream = event.Stream(event.SystemKind, schema.StreamName)
-)
-
-// standingTypes are the types of the events that Standing.Apply takes.
-var standingTypes = []string{
-	policy.TypeConsentRecorded, policy.TypeConsentWithdrawn, policy.TypeSubjectRestricted, policy.TypeRestrictionReleased,
-	policy.TypeObjectionRecorded, policy.TypeObjectionBalanced, policy.TypeChildNoted, policy.TypeChildCleared,
-}
 
 // state is what may be held of persons, and opened, as of a fence. It does not change; a later one takes its place.
 type state struct {
@@ -128,11 +114,7 @@ func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position)
 		if e.Type != policy.TypeSet {
 			return p.schemas.Apply(e)
 		}
-		var data policySet
-		if err := json.Unmarshal(e.Data, &data); err != nil {
-			return event.Errorf(event.ErrCorrupt, "its policy is not JSON")
-		}
-		document, err := policy.ParseDocument(data.Document)
+		document, err := policy.ParseSet(e.Data)
 		if err == nil {
 			s.policy, err = policy.New(document)
 		}
@@ -150,7 +132,7 @@ func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position)
 // first, and whoever reads it does what a crash left undone. Applying an event again changes nothing.
 func (p *Privacy) foldStanding(ctx context.Context, s *state, upTo event.Position) error {
 	applied := 0
-	err := p.system(ctx, standingTypes, s.standing, upTo, func(e *event.Event) error {
+	err := p.system(ctx, policy.StandingTypes(), s.standing, upTo, func(e *event.Event) error {
 		krid, err := event.ParseKRID(e.Stream.ID)
 		if err != nil {
 			return event.Errorf(event.ErrCorrupt, "its stream names no person")
@@ -200,11 +182,6 @@ func (p *Privacy) system(ctx context.Context, types []string, after, upTo event.
 		q.From = page.Scanned + 1
 	}
 	return nil
-}
-
-// policySet is the data of lethe.PolicySet.
-type policySet struct {
-	Document json.RawMessage `json:"document"`
 }
 
 // unmarked tells whether a document declares nothing personal.
