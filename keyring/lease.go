@@ -286,7 +286,7 @@ func (k *Keeper) unwrapAll(a *attempt, began int64) {
 	}
 	for number, e := range opened {
 		switch there := k.epochs[number]; {
-		case there == nil && k.isLive(number):
+		case there == nil && k.known(number) == storage.KeyLive:
 			k.epochs[number] = e
 			continue
 		case there != nil && !there.same(e.raw):
@@ -316,10 +316,14 @@ func (k *Keeper) unwrapOne(stored storage.Epoch, opened map[uint32]*epoch) error
 	return nil
 }
 
-func (k *Keeper) isLive(number uint32) bool {
-	return slices.ContainsFunc(k.head.Epochs, func(e storage.Epoch) bool {
-		return e.Number == number && e.State == storage.KeyLive
-	})
+// known is the state of an epoch in the head; 0: it is not there. It wants mu.
+func (k *Keeper) known(number uint32) storage.KeyState {
+	for _, e := range k.head.Epochs {
+		if e.Number == number {
+			return e.State
+		}
+	}
+	return 0
 }
 
 // expire ends the use of every key in memory. It wants mu.

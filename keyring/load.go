@@ -130,9 +130,9 @@ func (k *Keeper) meet(ctx context.Context, h *held, number uint32) (*epoch, erro
 		return e, nil
 	}
 	k.mu.Lock()
-	known := slices.ContainsFunc(k.head.Epochs, func(e storage.Epoch) bool { return e.Number == number })
+	known := k.known(number)
 	k.mu.Unlock()
-	if !known {
+	if known == 0 {
 		if err := k.refresh(ctx, true); err != nil {
 			return nil, err
 		}
@@ -160,14 +160,12 @@ func (k *Keeper) join(h *held, number uint32) (*epoch, *attempt, error) {
 		h.current = h.all[0]
 		return e, nil, nil
 	}
-	if k.isLive(number) {
-		return nil, k.unwrap(k.tick()), nil
-	}
 	code, what := "epoch_missing", "is not in the keystore"
-	for _, e := range k.head.Epochs {
-		if e.Number == number {
-			code, what = "epoch_destroyed", "was destroyed while this was under it"
-		}
+	switch k.known(number) {
+	case storage.KeyLive:
+		return nil, k.unwrap(k.tick()), nil
+	case storage.KeyDestroyed:
+		code, what = "epoch_destroyed", "was destroyed while this was under it"
 	}
 	return nil, nil, fault(event.ErrCorrupt, code, "find epoch %d: it %s", number, what).
 		Hint("restore the keystore from a backup")

@@ -165,26 +165,34 @@ type roll struct {
 	unmoved  error // why a keyring could not be moved
 }
 
-// keyrings moves what is under older epochs, from the first KRID to the last.
+// keyrings moves what is under older epochs, from the first KRID to the last. While one batch is being moved, the next
+// is read.
 func (r *roll) keyrings(ctx context.Context) error {
 	q := storage.KeyringQuery{Before: r.h.current.number, Live: true, Limit: batchSize}
 	done := r.done.Keyrings
-	for {
-		found, err := r.k.keys.ScanKeyrings(ctx, q)
-		if err != nil || len(found) == 0 {
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	var next []storage.Keyring
+	var err error
+	read := func() { next, err = r.k.keys.ScanKeyrings(ctx, q) }
+	for read(); ; reading.Wait() {
+		if err != nil || len(next) == 0 {
 			return err
 		}
+		found := next
 		q.After = found[len(found)-1].KRID
+		part := float64(binary.BigEndian.Uint32(q.After[:])) / math.MaxUint32
+		reading.Go(read)
 		for round := 0; len(found) > 0; round++ {
 			if round == maxRounds {
 				return contended("the keyrings")
 			}
-			if found, err = r.move(ctx, found); err != nil {
-				return err
+			var failed error
+			if found, failed = r.move(ctx, found); failed != nil {
+				return failed
 			}
 		}
 		// KRIDs are random: how far through them is how far through the keyrings.
-		part := float64(binary.BigEndian.Uint32(q.After[:])) / math.MaxUint32
 		total := done + int(float64(r.done.Keyrings-done)/max(part, 1e-9))
 		r.progress(r.done.Keyrings, max(r.done.Keyrings, total))
 	}

@@ -24,12 +24,12 @@ import (
 	"github.com/lethe-es/lethe/event"
 )
 
-// Bounds of one call. They keep a request below what services take (Vault: 32 MiB).
+// Bounds of one call: far above what the keys of an epoch need, far below what services take (Vault: 32 MiB).
 const (
 	MaxName   = 100     // bytes of a name
 	MaxItems  = 1000    // items of one call
-	MaxWrap   = 4 << 20 // bytes of all items and their AAD handed to Wrap
-	MaxUnwrap = 8 << 20 // the same for Unwrap: what was wrapped has grown
+	MaxWrap   = 1 << 20 // bytes of all items and their AAD handed to Wrap
+	MaxUnwrap = 2 << 20 // the same for Unwrap: what was wrapped has grown
 )
 
 // KMS wraps and unwraps keys under named root keys that never leave the service. Names are 1 to 100 of a-z, 0-9 and -,

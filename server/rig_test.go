@@ -205,7 +205,7 @@ func told(t testing.TB, body []byte) *lethev1.Error {
 }
 
 func everything() token.Grant {
-	return token.Grant{Scope: token.Scope{Read: true, Append: true, Admin: true}}
+	return token.Grant{Scope: token.Scope{Read: true, Append: true, Admin: true, Open: true}}
 }
 
 func storageQuery(limit int) storage.StreamQuery { return storage.StreamQuery{Limit: limit} }

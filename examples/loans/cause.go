@@ -36,7 +36,7 @@ func drawCause(w io.Writer, consequences map[event.ID][]*event.Event, e *event.E
 	if depth > 0 {
 		mark = strings.Repeat("  ", depth-1) + "└ ●"
 	}
-	fmt.Fprintf(w, "      %-42s employee/%-5s after %s\n", mark+" "+e.Type, issuerOf(e), spell(e.OccurredAt.Sub(start)))
+	fmt.Fprintf(w, "      %-42s employee/%-5s after %s\n", mark+" "+e.Type, shown(e), spell(e.OccurredAt.Sub(start)))
 	for _, consequence := range consequences[e.ID] {
 		drawCause(w, consequences, consequence, depth+1, start)
 	}

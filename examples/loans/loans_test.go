@@ -97,7 +97,7 @@ func TestReportIsTheDirectComputation(t *testing.T) {
 	if err := <-ended; event.Code(err) != "unavailable" {
 		t.Errorf("following ended with %v", err)
 	}
-	if diff := cmp.Diff(direct(lives), report.Summary()); diff != "" {
+	if diff := cmp.Diff(direct(lives), report.Summary(string(demo.System))); diff != "" {
 		t.Errorf("the report differs from the lives (-lives +report):\n%s", diff)
 	}
 }
@@ -150,7 +150,7 @@ func Example() {
 			report.Take(event.Event{Position: position, Stream: life.Stream, Draft: step.Draft})
 		}
 	}
-	report.Summary().Print(os.Stdout)
+	report.Summary(string(demo.System)).Print(os.Stdout)
 	// Output:
 	//   outcome                                                  median time to decision
 	//   accepted           87   43.5%   ██████████▌              4 d 22 h

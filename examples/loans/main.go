@@ -4,9 +4,12 @@
 //	go run ./examples/loans --store ./data   a store that stays; running it again adds nothing
 //
 // It makes applications from a seed and appends every step as an event from many desks at once (package demo), lets a
-// report follow the log while that happens (report.go), asks the log questions (tour.go), proves the log against its
-// own Merkle tree, and opens the store again to find everything as it was. The bank is simulated, the store is not:
-// each append is durable before the next step of its application begins.
+// report follow the log while that happens (report.go), opens what is sealed of an applicant and restricts it
+// (people.go), asks the log questions (tour.go), proves the log against its own Merkle tree, searches the store's files
+// for e-mail addresses, and opens the store again to find everything as it was. The bank is simulated, the store is
+// not: each append is durable before the next step of its application begins.
+//
+// Root keys lie beside the store, for this is one machine and a demonstration: docs/keys.md says where they belong.
 //
 // import.yaml beside it maps a real log of the same kind: docs/import.md.
 package main
@@ -19,6 +22,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/lethe-es/lethe/demo"
@@ -53,19 +57,22 @@ func Run(ctx context.Context, w io.Writer, o Options) (err error) {
 	}
 	dir := o.Store
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "lethe-loans-"); err != nil {
+		folder, err := os.MkdirTemp("", "lethe-loans-")
+		if err != nil {
 			return fmt.Errorf("make folder: %w", err)
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+		dir = filepath.Join(folder, "data")
 	}
-	t := &tour{w: w, dir: dir, options: o, clock: event.SystemClock{}}
+	keys := filepath.Clean(dir) + "-keys"
+	t := &tour{w: w, dir: dir, keys: keys, options: o, clock: event.SystemClock{}}
 	if err := t.run(ctx); err != nil {
 		return err
 	}
 	if o.Store != "" {
 		fmt.Fprintf(w, "\n  The store stays in %s: run this again (it adds nothing), or look around:\n"+
-			"  go run ./cmd/lethe event query --store %s --relation issuer=employee/112 --type %s --limit 5\n",
-			dir, dir, demo.Declined)
+			"  go run ./cmd/lethe event query --store %s --kms local:%s --relation issuer=employee/112 --type %s --limit 5\n",
+			dir, dir, keys, demo.Declined)
 		return nil
 	}
 	fmt.Fprintf(w, "\n  The temporary store is removed; with --store ./data it stays.\n")

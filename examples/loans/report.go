@@ -23,14 +23,14 @@ type Report struct {
 	moved    chan struct{} // closed and replaced when position moves
 	position event.Position
 	lives    map[event.StreamID]*standing
-	busy     map[string]int // events by employee
+	busy     map[string]int // events by employee, as the log names them
 }
 
 // standing is what the report knows of one application.
 type standing struct {
 	registered, decided time.Time
 	outcome             string // type of the deciding event; empty: open
-	automatic           bool   // decided by the system
+	decider             string // employee who decided
 }
 
 var _ follow.Follower = (*Report)(nil)
@@ -78,7 +78,7 @@ func (r *Report) take(e *event.Event) {
 	case demo.Registered:
 		s.registered = e.OccurredAt
 	case demo.Accepted, demo.Declined, demo.Cancelled:
-		s.decided, s.outcome, s.automatic = e.OccurredAt, e.Type, issuer == string(demo.System)
+		s.decided, s.outcome, s.decider = e.OccurredAt, e.Type, issuer
 	}
 }
 
@@ -123,8 +123,8 @@ type Employee struct {
 	Events int
 }
 
-// Summary adds up what the report knows.
-func (r *Report) Summary() Summary {
+// Summary adds up what the report knows. The bank's own program is the employee system, as the log names it.
+func (r *Report) Summary(system string) Summary {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := Summary{
@@ -133,7 +133,7 @@ func (r *Report) Summary() Summary {
 	taken := make(map[string][]time.Duration)
 	for _, l := range r.lives {
 		s.Outcomes[l.outcome]++
-		if l.automatic {
+		if l.outcome != "" && l.decider == system {
 			s.Automatic++
 		}
 		if l.outcome != "" {

@@ -13,26 +13,31 @@ import (
 	"github.com/lethe-es/lethe/demo"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/follow"
-	"github.com/lethe-es/lethe/kms"
+	"github.com/lethe-es/lethe/kms/localkms"
 	"github.com/lethe-es/lethe/ledger"
 	"github.com/lethe-es/lethe/log"
+	"github.com/lethe-es/lethe/schema"
+	"github.com/lethe-es/lethe/schema/jsonschema"
 	"github.com/lethe-es/lethe/storage/memory"
 	"github.com/lethe-es/lethe/storage/sqlite"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlitekeys"
 )
 
 // tour is one demonstration: each of its methods is a step, and says what it did and how long it took.
 type tour struct {
 	w       io.Writer
-	dir     string
+	dir     string // of the store, and its wrapped keys
+	keys    string // of the root keys: elsewhere, so that a copy of the store opens nothing
 	options Options
 	clock   event.Clock
 
-	engine *sqlite.Store
-	store  *lethe.Store
-	lives  []demo.Life
-	report *Report
-	head   event.Position
-	root   ledger.Hash
+	engine  *sqlite.Store
+	service *localkms.KMS
+	store   *lethe.Store
+	lives   []demo.Life
+	report  *Report
+	head    event.Position
+	root    ledger.Hash
 }
 
 func (t *tour) run(ctx context.Context) (err error) {
@@ -40,8 +45,10 @@ func (t *tour) run(ctx context.Context) (err error) {
 	if err := t.open(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.store.Close()) }()
-	for _, step := range []func(context.Context) error{t.appendAndFollow, t.ask, t.explain, t.show, t.prove, t.reopen} {
+	defer func() { err = errors.Join(err, t.closeStore()) }()
+	for _, step := range []func(context.Context) error{
+		t.appendAndFollow, t.reveal, t.restrict, t.ask, t.explain, t.show, t.prove, t.reopen,
+	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -60,29 +67,45 @@ func (t *tour) open(ctx context.Context) error {
 	if err := t.openStore(ctx); err != nil {
 		return err
 	}
+	err := demo.Declare(ctx, t.store)
+	if err != nil {
+		return errors.Join(err, t.closeStore())
+	}
 	head, err := t.store.Head(ctx)
 	if err != nil {
-		return errors.Join(err, t.store.Close())
+		return errors.Join(err, t.closeStore())
 	}
 	t.say("open", start, "a store on embedded SQLite, with %s events", thousands(int(head.Position)))
 	return nil
 }
 
+// openStore opens log, keystore and key service. A store closes the first two.
 func (t *tour) openStore(ctx context.Context) (err error) {
-	if t.engine, err = sqlite.Open(ctx, t.dir, nil); err != nil {
+	if t.service, err = localkms.Open(ctx, t.keys, nil); err != nil {
 		return err
 	}
-	if t.store, err = lethe.Open(ctx, t.engine, kms.None, nil); err != nil {
-		return errors.Join(err, t.engine.Close())
+	if t.engine, err = sqlite.Open(ctx, t.dir, nil); err != nil {
+		return errors.Join(err, t.service.Close())
+	}
+	keystore, err := sqlitekeys.Open(ctx, t.dir, nil)
+	if err != nil {
+		return errors.Join(err, t.engine.Close(), t.service.Close())
+	}
+	o := &lethe.Options{Keystore: keystore, Notations: []schema.Notation{jsonschema.New()}, Code: "examples/loans"}
+	if t.store, err = lethe.Open(ctx, t.engine, t.service, o); err != nil {
+		return errors.Join(err, keystore.Close(), t.engine.Close(), t.service.Close())
 	}
 	return nil
 }
+
+func (t *tour) closeStore() error { return errors.Join(t.store.Close(), t.service.Close()) }
 
 // appendAndFollow plays the lives while a follower reads along.
 func (t *tour) appendAndFollow(ctx context.Context) (err error) {
 	if t.lives, err = demo.Generate(t.options.Seed, t.options.Applications); err != nil {
 		return err
 	}
+	t.lives = demo.WithPeople(t.lives)
 	t.report = NewReport()
 	checkpoints := memory.Open(memory.Options{}) // what is derived in memory keeps its checkpoint there, too
 	following, stop := context.WithCancelCause(ctx)
@@ -124,8 +147,8 @@ func (t *tour) appendAll(ctx context.Context) error {
 // ask puts a question to the index.
 func (t *tour) ask(ctx context.Context) error {
 	start := t.clock.Now()
-	issuer := event.Relation{Role: event.RoleIssuer, Kind: "employee", ID: string(demo.System)}
-	found, err := t.query(ctx, event.Match{Types: []string{demo.Declined}, Relations: []event.Relation{issuer}})
+	issuer := event.Relation{Role: event.RoleIssuer, Kind: demo.Employee, ID: string(demo.System)}
+	found, err := query(ctx, t.store.As(program), event.Match{Types: []string{demo.Declined}, Relations: []event.Relation{issuer}})
 	if err != nil {
 		return err
 	}
@@ -133,9 +156,9 @@ func (t *tour) ask(ctx context.Context) error {
 	return nil
 }
 
-func (t *tour) query(ctx context.Context, m event.Match) ([]event.Event, error) {
+func query(ctx context.Context, s *lethe.Session, m event.Match) ([]event.Event, error) {
 	var found []event.Event
-	for e, err := range t.store.As(event.Actor{}).Query(ctx, lethe.Query{Filter: event.Filter{m}}) {
+	for e, err := range s.Query(ctx, lethe.Query{Filter: event.Filter{m}}) {
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +171,7 @@ func (t *tour) query(ctx context.Context, m event.Match) ([]event.Event, error) 
 func (t *tour) explain(ctx context.Context) error {
 	start := t.clock.Now()
 	life := t.interesting()
-	found, err := t.query(ctx, event.Match{Correlation: life.Steps[0].Draft.Correlation})
+	found, err := query(ctx, t.staffing(), event.Match{Correlation: life.Steps[0].Draft.Correlation})
 	if err != nil {
 		return err
 	}
@@ -169,9 +192,18 @@ func (t *tour) interesting() *demo.Life {
 	return &t.lives[0]
 }
 
-func (t *tour) show(context.Context) error {
+// show prints the report. It knows employees by their aliases, which are looked up for this once.
+func (t *tour) show(ctx context.Context) error {
+	system, err := t.system(ctx)
+	if err != nil {
+		return err
+	}
+	summary, err := t.name(ctx, t.report.Summary(system))
+	if err != nil {
+		return err
+	}
 	fmt.Fprintln(t.w)
-	t.report.Summary().Print(t.w)
+	summary.Print(t.w)
 	fmt.Fprintln(t.w)
 	return nil
 }
@@ -192,17 +224,20 @@ func (t *tour) prove(ctx context.Context) error {
 	return nil
 }
 
-// reopen closes the store, opens it again and reads everything anew.
+// reopen closes the store, searches its files, opens it again and reads everything anew.
 func (t *tour) reopen(ctx context.Context) error {
-	start := t.clock.Now()
-	if err := t.store.Close(); err != nil {
+	if err := t.closeStore(); err != nil {
 		return err
 	}
+	if err := t.search(ctx); err != nil {
+		return err
+	}
+	start := t.clock.Now()
 	if err := t.openStore(ctx); err != nil {
 		return err
 	}
 	fresh := NewReport()
-	read, err := t.query(ctx, fresh.Filter()[0])
+	read, err := query(ctx, t.store.As(program), fresh.Filter()[0])
 	if err != nil {
 		return err
 	}
@@ -215,7 +250,7 @@ func (t *tour) reopen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if head.Position != t.head || frontier.Root() != t.root || !reflect.DeepEqual(fresh.Summary(), t.report.Summary()) {
+	if head.Position != t.head || frontier.Root() != t.root || !reflect.DeepEqual(fresh.Summary(""), t.report.Summary("")) {
 		return event.Errorf(event.ErrCorrupt, "reopen store: position, root or report is not what it was")
 	}
 	t.say("reopen", start, "closed, opened, read again: position %s, the same root, the same report",

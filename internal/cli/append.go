@@ -14,6 +14,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/log"
@@ -114,7 +115,7 @@ func (a *app) append(cmd *cobra.Command, f *appendFlags) error {
 	if err != nil {
 		return err
 	}
-	return a.with(cmd.Context(), creating, func(s *opened) error {
+	return a.with(cmd.Context(), opening.Creating, func(s *opened) error {
 		req := log.Request{Writes: []log.Write{write}, Condition: condition}
 		res, err := s.As(actor).AppendAll(cmd.Context(), req)
 		if err != nil {
@@ -249,7 +250,7 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 		}
 		if f.atomic {
 			all.Condition = condition
-			return a.with(ctx, creating, func(s *opened) error {
+			return a.with(ctx, opening.Creating, func(s *opened) error {
 				list := a.out.List(placeColumns()...)
 				return errors.Join(a.appendRequest(ctx, s.As(actor), all, list), list.Close())
 			})
@@ -266,7 +267,7 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 	if err != nil || !ok {
 		return err // before a store is made
 	}
-	return a.with(ctx, creating, func(s *opened) error {
+	return a.with(ctx, opening.Creating, func(s *opened) error {
 		list := a.out.List(placeColumns()...)
 		session := s.As(actor)
 		for line := first; ok && err == nil; line, err, ok = next() {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/bench"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/setting"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
@@ -196,7 +197,7 @@ func (a *app) measure(ctx context.Context, f *benchFlags,
 			return c.Store, nil
 		}
 	} else {
-		if b.Folder = a.settings.Store; database(b.Folder) {
+		if b.Folder = a.settings.Store; opening.Database(b.Folder) {
 			b.Folder = "" // its disk is elsewhere
 		} else if a.settings.Source(setting.Store) == "default" {
 			if b.Folder, err = os.MkdirTemp("", "lethe-bench-"); err != nil {
@@ -207,7 +208,7 @@ func (a *app) measure(ctx context.Context, f *benchFlags,
 		}
 		place := cmp.Or(b.Folder, a.settings.Store)
 		b.Open = func(ctx context.Context) (storage.Store, error) { // the engine itself: it is what is measured
-			engine, _, err := a.engine(ctx, place, "", creating)
+			engine, _, err := a.opener().Engine(ctx, opening.Place{Name: place}, opening.Creating)
 			return engine, err
 		}
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/setting"
 	"github.com/lethe-es/lethe/internal/show"
 )
@@ -44,8 +45,8 @@ func (a *app) configShowCommand() *cobra.Command {
 			for _, key := range setting.Keys() {
 				line := settingLine{Setting: key, Value: a.settings.Value(key)}
 				cells := []string{key, a.settings.Text(key)}
-				if key == setting.Store {
-					line.Value, cells[1] = shown(a.settings.Store), shown(a.settings.Store)
+				if text, ok := line.Value.(string); ok && (key == setting.Store || key == setting.Keystore) {
+					line.Value, cells[1] = opening.Shown(text), opening.Shown(text)
 				}
 				if sources {
 					line.Source = a.settings.Source(key)

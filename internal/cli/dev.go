@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,8 @@ import (
 	"github.com/lethe-es/lethe/demo"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/internal/host"
+	"github.com/lethe-es/lethe/internal/opening"
+	"github.com/lethe-es/lethe/internal/setting"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/server"
 	"github.com/lethe-es/lethe/token"
@@ -55,20 +58,26 @@ or declined, some events every second.`,
 	return cmd
 }
 
-func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
+func (a *app) dev(ctx context.Context, f *devFlags) (failure error) {
 	dir := f.keep
 	if dir == "" {
-		if dir, err = os.MkdirTemp("", "lethe-dev-"); err != nil {
+		away, err := os.MkdirTemp("", "lethe-dev-")
+		if err != nil {
 			return fmt.Errorf("make temporary store: %w", err)
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { failure = errors.Join(failure, os.RemoveAll(away)) }()
+		if dir = filepath.Join(away, "data"); a.settings.Source(setting.KMS) == "default" {
+			a.settings.KMS.Address = "local:" + filepath.Join(away, "keys")
+		}
 	}
-	h := &hosted{app: a}
-	if h.socket, err = (host.Door{Listen: f.listen, File: f.addressFile}).Open(ctx); err != nil {
+	socket, err := (host.Door{Listen: f.listen, File: f.addressFile}).Open(ctx)
+	if err != nil {
 		return fmt.Errorf("dev: %w", err)
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
-	if err := h.open(ctx, named{mainStore, dir}, false, creating); err != nil {
+	h := &hosted{app: a, socket: socket}
+	defer func() { failure = errors.Join(failure, h.close()) }()
+	place := opening.Place{Name: dir, Address: socket.Address}
+	if err := h.open(ctx, mainStore, place, opening.Creating); err != nil {
 		return err
 	}
 	tenant := h.tenants[0]

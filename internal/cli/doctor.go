@@ -8,6 +8,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/internal/doctor"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
 )
@@ -34,7 +35,7 @@ What does not fit is named by its position; the exit code is then 7.`,
 				return event.Errorf(event.ErrUnsupported, "doctor: a server's index is not built anew from afar").
 					Hint("run it where the server runs, on the folder or database it keeps the store in")
 			case a.remote():
-				return a.with(cmd.Context(), existing, func(s *opened) error {
+				return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 					return a.examine(cmd.Context(), s.where, doctor.Server(s.Client))
 				})
 			}

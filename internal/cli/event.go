@@ -7,6 +7,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 )
@@ -28,7 +29,7 @@ func (a *app) eventGetCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				e, err := s.As(event.Actor{}).Event(cmd.Context(), id)
 				if err != nil {
 					return err
@@ -102,7 +103,7 @@ All of it is answered by an index, but metadata only for keys declared with --in
 			if err != nil {
 				return err
 			}
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				if f.count {
 					return a.count(cmd.Context(), s, q)
 				}

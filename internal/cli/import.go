@@ -12,6 +12,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/ingest"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/show"
 )
 
@@ -62,7 +63,7 @@ func (a *app) importFiles(ctx context.Context, f *importFlags, names []string) e
 	if err != nil {
 		return err
 	}
-	return a.with(ctx, creating, func(s *opened) error {
+	return a.with(ctx, opening.Creating, func(s *opened) error {
 		// An import appends as much as the store takes. On its way through services in the same process each event is
 		// encoded and decoded once more, which makes the whole a third slower; so of a folder it takes the log itself.
 		key, err := s.log.ImportKey(ctx)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
@@ -46,7 +47,7 @@ func (a *app) streamCloseCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.with(cmd.Context(), existing, func(s *opened) error {
+		return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 			if err := s.As(by).CloseStream(cmd.Context(), stream); err != nil {
 				return err
 			}
@@ -113,7 +114,7 @@ the stream's name; on a terminal it is asked for. The act is an event in lethe/s
 		if err != nil {
 			return err
 		}
-		return a.with(cmd.Context(), existing, func(s *opened) error {
+		return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 			t, err := planTruncation(cmd.Context(), s, stream, event.Version(before))
 			if err != nil {
 				return err
@@ -191,7 +192,7 @@ lethe stream expire does it. Without arguments it lists the limits in force.`,
 				return err
 			}
 		}
-		return a.with(cmd.Context(), existing, func(s *opened) error {
+		return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 			if len(args) > 0 {
 				if err := s.As(by).SetMaxAge(cmd.Context(), args[0], age); err != nil {
 					return err
@@ -242,7 +243,7 @@ author did not know of; on a terminal they are asked for.`,
 		if err != nil {
 			return err
 		}
-		return a.with(cmd.Context(), existing, func(s *opened) error {
+		return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 			ages, err := s.MaxAges(cmd.Context())
 			if err != nil {
 				return err

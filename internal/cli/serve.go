@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/internal/host"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/setting"
 	"github.com/lethe-es/lethe/server"
 	"github.com/lethe-es/lethe/storage"
@@ -61,6 +63,7 @@ type hosted struct {
 	app     *app
 	socket  *host.Socket
 	names   []string
+	stores  []*opening.Store
 	tenants []server.Tenant
 }
 
@@ -81,7 +84,11 @@ func (a *app) serve(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
 	for _, s := range stores {
-		if err := h.open(ctx, s, len(stores) > 1, access(o.Create)); err != nil {
+		place, err := h.place(s, len(stores) > 1)
+		if err != nil {
+			return err
+		}
+		if err := h.open(ctx, s.name, place, opening.Access(o.Create)); err != nil {
 			return err
 		}
 	}
@@ -126,9 +133,9 @@ func (a *app) served() ([]named, error) {
 		if !ok || strings.Contains(name, "://") { // an address has = in itself
 			name, folder, ok = mainStore, text, false
 		}
-		again := func(s named) bool { return s.name == name || same(s.folder, folder) }
+		again := func(s named) bool { return s.name == name || opening.Same(s.folder, folder) }
 		switch {
-		case strings.Contains(folder, "://") && !database(folder):
+		case strings.Contains(folder, "://") && !opening.Database(folder):
 			scheme, _, _ := strings.Cut(folder, "://") // the rest may hold a password
 			return nil, event.Invalid("usage", "serve: %s:// is neither a folder nor a database", scheme).
 				Hint("name one, such as --store ./data")
@@ -145,33 +152,47 @@ func (a *app) served() ([]named, error) {
 	return list, nil
 }
 
-// open opens a store. Its lock says where it is served, so that who finds the folder held finds the server.
-func (h *hosted) open(ctx context.Context, s named, several bool, how access) error {
-	address := h.socket.Address
+// place is where a store and its keys are. Of several stores each has a keystore of its own.
+func (h *hosted) place(s named, several bool) (opening.Place, error) {
+	p := opening.Place{Name: s.folder, Address: h.socket.Address}
 	if several {
-		address += "/" + s.name
+		p.Address += "/" + s.name
 	}
-	store, engine, err := h.app.log(ctx, s.folder, address, how)
-	if errors.Is(err, errNoStore) {
+	switch keys := h.app.settings.Keys; {
+	case keys == "" || !several:
+	case opening.Database(keys):
+		return p, event.Invalid("usage", "serve: several stores cannot have one keystore in a database").
+			Hint("leave --keys away: each is then beside its log; or name a folder")
+	default:
+		p.Keys = filepath.Join(keys, s.name)
+	}
+	return p, nil
+}
+
+// open opens a store under a name. Its lock says where it is served, so that who finds the folder held finds the server.
+func (h *hosted) open(ctx context.Context, name string, p opening.Place, how opening.Access) error {
+	store, err := h.app.open(ctx, p, how)
+	if errors.Is(err, opening.ErrNoStore) {
 		what := "path"
-		if database(s.folder) {
+		if opening.Database(p.Name) {
 			what = "address"
 		}
-		err = missing("serve "+s.name, s.folder, "check the "+what+", or make a store with --create")
+		err = opening.Missing("serve "+name, p.Name, "check the "+what+", or make a store with --create")
 	}
 	if err != nil {
 		return err
 	}
-	h.names = append(h.names, s.name+" in "+shown(s.folder))
-	h.tenants = append(h.tenants, server.Tenant{Name: s.name, Store: store, Tokens: engine})
+	h.names = append(h.names, name+" in "+opening.Shown(p.Name))
+	h.stores = append(h.stores, store)
+	h.tenants = append(h.tenants, server.Tenant{Name: name, Store: store.Store, Tokens: store.Engine})
 	return nil
 }
 
 func (h *hosted) close() error {
 	err := h.socket.Shut()
-	for _, t := range h.tenants {
-		if closing := t.Store.Close(); closing != nil {
-			err = errors.Join(err, fmt.Errorf("close store %s: %w", t.Name, closing))
+	for i, s := range h.stores {
+		if closing := s.Close(); closing != nil {
+			err = errors.Join(err, fmt.Errorf("close store %s: %w", h.tenants[i].Name, closing))
 		}
 	}
 	return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
@@ -95,7 +96,7 @@ were truncated since no longer take part; a note says how many.`,
 					(!cmd.Flags().Changed("position") || e.Position <= event.Position(position)) &&
 					(until.IsZero() || !e.RecordedAt.After(until))
 			}
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				state, err := s.state(cmd.Context(), stream)
 				if err == nil {
 					err = within(state, event.Version(version))
@@ -201,7 +202,7 @@ With -o json it is one object; csv and jsonl hold the changed properties only.`,
 				return event.Invalid("malformed_version", "compare %s: version %d is after %d", stream, from, to).
 					Hint("give the older one first")
 			}
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				state, err := s.state(cmd.Context(), stream)
 				if err == nil {
 					err = within(state, to)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lethe-es/lethe/archive"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/show"
 )
 
@@ -39,7 +40,7 @@ func whereabouts(store string) (string, error) {
 		return "", event.Errorf(event.ErrUnsupported, "copy store: a server's store is not copied through the server").
 			Hint("run it where the server runs, on the folder or database it keeps the store in")
 	case named:
-		return shown(store), nil
+		return opening.Shown(store), nil
 	}
 	path, err := filepath.Abs(store)
 	if err != nil {
@@ -57,10 +58,10 @@ func (a *app) copyStore(ctx context.Context, from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	if same(from, to) {
+	if opening.Same(from, to) {
 		return event.Invalid("usage", "copy store: FROM and TO are both %s", source)
 	}
-	old, _, err := a.engine(ctx, from, "", existing)
+	old, _, err := a.opener().Engine(ctx, opening.Place{Name: from}, opening.Existing)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func (a *app) copyStore(ctx context.Context, from, to string) (err error) {
 	if err := archive.CheckSource(ctx, old, target); err != nil {
 		return err
 	}
-	fresh, _, err := a.engine(ctx, to, "", creating)
+	fresh, _, err := a.opener().Engine(ctx, opening.Place{Name: to}, opening.Creating)
 	if err != nil {
 		return err
 	}

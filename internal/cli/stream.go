@@ -9,6 +9,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
 )
@@ -54,7 +55,7 @@ func (a *app) streamListCommand() *cobra.Command {
 					return err
 				}
 			}
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				return a.listStreams(cmd.Context(), s, q, int(limit))
 			})
 		},
@@ -171,7 +172,7 @@ func (a *app) streamShowCommand() *cobra.Command {
 			if r.Backward = reverse; reverse {
 				r.From, r.To = r.To, r.From
 			}
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				return a.showStream(cmd.Context(), s, stream, r)
 			})
 		},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/phrase"
 )
 
@@ -42,7 +43,7 @@ by one process at a time: while it is followed, no other process can append ther
 			if err != nil {
 				return err
 			}
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				t := tail{app: a, store: s, session: s.As(event.Actor{}), filter: filter, list: a.events()}
 				return t.run(cmd.Context(), cursor, !cmd.Flags().Changed("after"), int(last), follow)
 			})

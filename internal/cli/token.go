@@ -12,6 +12,7 @@ import (
 
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 )
@@ -113,7 +114,7 @@ server is.`,
 			if err != nil {
 				return err
 			}
-			return a.with(cmd.Context(), creating, func(s *opened) error { return a.createToken(cmd.Context(), s, m) })
+			return a.with(cmd.Context(), opening.Creating, func(s *opened) error { return a.createToken(cmd.Context(), s, m) })
 		},
 	}
 	flags := cmd.Flags()
@@ -181,7 +182,7 @@ func (a *app) tokenListCommand() *cobra.Command {
 		Long:    "Lists the tokens of a store, revoked and expired ones included. No secret is among it.",
 		Example: "  lethe token ls\n  lethe token ls --store https://lethe.example.org:7070/loans -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				answer, err := s.Tokens.List(cmd.Context(), connect.NewRequest(new(lethev1.ListTokensRequest)))
 				if err != nil {
 					return err
@@ -210,7 +211,7 @@ func (a *app) tokenRevokeCommand() *cobra.Command {
 			"changes nothing. A server ends what is open under it at once.",
 		Example: "  lethe token revoke 3f8k2m9xq0ab",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				answer, err := s.Tokens.Revoke(cmd.Context(), connect.NewRequest(&lethev1.RevokeTokenRequest{Id: args[0]}))
 				if err != nil {
 					return err

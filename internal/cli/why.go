@@ -11,6 +11,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/show"
 )
 
@@ -33,7 +34,7 @@ comes from and leads to is looked up first. Notes on stderr say what was left ou
 			if limit == 0 || depth == 0 || depth > 1000 {
 				return event.Invalid("usage", "event why: want --limit above 0 and --depth from 1 to 1000")
 			}
-			return a.with(cmd.Context(), existing, func(s *opened) error {
+			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
 				t := tree{session: s.As(event.Actor{}), limit: int(limit), depth: int(depth), nodes: map[event.ID]*node{}}
 				root, err := t.grow(cmd.Context(), id)
 				if err != nil {

@@ -2,19 +2,16 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/client"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/setting"
-	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/server"
 	"github.com/lethe-es/lethe/storage"
 )
@@ -28,37 +25,36 @@ type opened struct {
 }
 
 // remote tells whether --store names a server's store.
-func (a *app) remote() bool {
-	return strings.HasPrefix(a.settings.Store, "http://") || strings.HasPrefix(a.settings.Store, "https://")
+func (a *app) remote() bool { return opening.Remote(a.settings.Store) }
+
+// code is what reads, as the record of uses names it.
+func code() string { return "lethe " + thisBuild().Version }
+
+// opener opens stores of this process.
+func (a *app) opener() *opening.Opener {
+	return &opening.Opener{Settings: &a.settings, Clock: a.Clock, Code: code()}
 }
 
-// log opens the log of a folder or a database.
-func (a *app) log(ctx context.Context, place, address string, how access) (*lethe.Store, storage.Store, error) {
-	engine, created, err := a.engine(ctx, place, address, how)
-	if err != nil {
-		return nil, nil, err
+// open opens the store at a place.
+func (a *app) open(ctx context.Context, p opening.Place, how opening.Access) (*opening.Store, error) {
+	s, err := a.opener().Store(ctx, p, how)
+	if err == nil && s.Created {
+		a.out.Say("created store %s", opening.Shown(p.Name))
 	}
-	store, err := lethe.Open(ctx, engine, kms.None, &lethe.Options{Clock: a.Clock})
-	if err != nil {
-		return nil, nil, errors.Join(err, engine.Close())
-	}
-	if created {
-		a.out.Say("created store %s", shown(place))
-	}
-	return store, engine, nil
+	return s, err
 }
 
 // with opens the store, hands it to do, and closes it. A folder has no server: its services run in this process, so
 // that every command says the same to both.
-func (a *app) with(ctx context.Context, how access, do func(s *opened) error) (err error) {
+func (a *app) with(ctx context.Context, how opening.Access, do func(s *opened) error) (err error) {
 	if a.remote() {
 		c, err := a.dial(ctx)
 		if err != nil {
 			return err
 		}
-		return errors.Join(do(&opened{Client: c, log: c.Store, where: shown(a.settings.Store)}), c.Close())
+		return errors.Join(do(&opened{Client: c, log: c.Store, where: opening.Shown(a.settings.Store)}), c.Close())
 	}
-	store, engine, err := a.log(ctx, a.settings.Store, "", how)
+	store, err := a.open(ctx, opening.Place{Name: a.settings.Store}, how)
 	if err != nil {
 		return err
 	}
@@ -67,7 +63,8 @@ func (a *app) with(ctx context.Context, how access, do func(s *opened) error) (e
 			err = fmt.Errorf("close store: %w", closing)
 		}
 	}()
-	handlers, err := server.New([]server.Tenant{{Name: mainStore, Store: store, Tokens: engine}}, server.Options{
+	tenant := server.Tenant{Name: mainStore, Store: store.Store, Tokens: store.Engine}
+	handlers, err := server.New([]server.Tenant{tenant}, server.Options{
 		NoTokens: true, Version: thisBuild().Version, Clock: a.Clock,
 		Logger: slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
@@ -79,16 +76,17 @@ func (a *app) with(ctx context.Context, how access, do func(s *opened) error) (e
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(&opened{Client: c, log: store, engine: engine, where: shown(a.settings.Store)}), c.Close())
+	s := &opened{Client: c, log: store.Store, engine: store.Engine, where: opening.Shown(a.settings.Store)}
+	return errors.Join(do(s), c.Close())
 }
 
 // withEngine is with for who looks at a folder that may be too damaged to be opened as a log.
 func (a *app) withEngine(ctx context.Context, do func(s *opened) error) error {
-	engine, _, err := a.engine(ctx, a.settings.Store, "", existing)
+	engine, _, err := a.opener().Engine(ctx, opening.Place{Name: a.settings.Store}, opening.Existing)
 	if err != nil {
 		return err
 	}
-	err = do(&opened{engine: engine, where: shown(a.settings.Store)})
+	err = do(&opened{engine: engine, where: opening.Shown(a.settings.Store)})
 	if closing := engine.Close(); err == nil && closing != nil {
 		err = fmt.Errorf("close store: %w", closing)
 	}
@@ -98,16 +96,20 @@ func (a *app) withEngine(ctx context.Context, do func(s *opened) error) error {
 // dial opens the store of a server. Whether anybody is there shows at once; calls after that are made again while the
 // server is away for a moment.
 func (a *app) dial(ctx context.Context) (*client.Client, error) {
-	if strings.HasPrefix(a.settings.Source(setting.Indexed), "flag ") {
-		return nil, event.Errorf(event.ErrUnsupported, "open store: a server's metadata keys are not changed from afar").
-			Hint("declare them where the server runs")
+	for key, what := range map[string]string{
+		setting.Indexed: "metadata keys are", setting.KMS: "key service is", setting.Keystore: "keystore is",
+	} {
+		if strings.HasPrefix(a.settings.Source(key), "flag ") {
+			return nil, event.Errorf(event.ErrUnsupported, "open store: a server's %s not changed from afar", what).
+				Hint("say it where the server runs")
+		}
 	}
 	token, err := a.settings.Bearer()
 	if err != nil {
 		return nil, err
 	}
 	o := client.Options{Token: token, Clock: a.Clock, Retry: -1}
-	if o.TLS, err = a.trust(); err != nil {
+	if o.TLS, err = a.opener().Trust(); err != nil {
 		return nil, err
 	}
 	first, err := client.Open(ctx, a.settings.Store, &o)
@@ -122,25 +124,6 @@ func (a *app) dial(ctx context.Context) (*client.Client, error) {
 	defer first.Close()
 	o.Retry = 0
 	return client.Open(ctx, a.settings.Store, &o)
-}
-
-// trust is whom the machine trusts, and those of the setting ca_file; nil: only the former.
-func (a *app) trust() (*tls.Config, error) {
-	if a.settings.CAFile == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(a.settings.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read certificates: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, event.Invalid("malformed_certificate", "read certificates: file %s holds none in PEM", a.settings.CAFile)
-	}
-	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
 // reindex builds the index of the store anew.

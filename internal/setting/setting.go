@@ -34,7 +34,7 @@ const (
 	Indexed   = "indexed_metadata"
 	Stores    = "serve.stores"
 	KMS       = "kms"
-	Keys      = "keys"
+	Keystore  = "keys"
 )
 
 // Settings are what holds for one run.
@@ -124,7 +124,7 @@ func (s *Settings) table() []known {
 			usage: "file with the token for a server; nobody else may read it"},
 		{key: "ca_file", flag: "ca-file", field: &s.CAFile, unset: none,
 			usage: "PEM file of certificates to trust as well"},
-		{key: Keys, flag: "keys", field: &s.Keys, unset: "(beside the log)",
+		{key: Keystore, flag: "keys", field: &s.Keys, unset: "(beside the log)",
 			usage: "folder or postgres://… of the keystore, instead of beside the log"},
 	}, append(s.KMS.table(), s.Serve.table()...)...)
 }

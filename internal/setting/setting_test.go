@@ -52,7 +52,7 @@ func shown(s setting.Settings) map[string][2]any {
 }
 
 func TestDefaults(t *testing.T) {
-	s, err := load(t, nil, []string{"PATH=/bin", "HOME=/"})
+	s, err := load(t, nil, []string{"PATH=/bin", "HOME=/home/ada"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := map[string]any{
 		"store": "./data", "output": "table", "progress": "auto", "serve.listen": "127.0.0.1:7070",
-		"serve.create": false, "serve.no_tokens": false, "serve.log_level": "info", "serve.log_format": "text",
+		"kms": "local:/home/ada/.config/lethe/keys", "serve.create": false, "serve.no_tokens": false, "serve.log_level": "info", "serve.log_format": "text",
 	}
 	for _, key := range setting.Keys() {
 		if diff := cmp.Diff(want[key], s.Value(key)); diff != "" || s.Source(key) != "default" {

@@ -20,8 +20,8 @@ import (
 	"github.com/lethe-es/lethe/kms"
 )
 
-// maxAnswer is far beyond the largest answer to a call within the bounds of package kms.
-const maxAnswer = 16 << 20
+// maxAnswer is beyond the largest answer to a call within the bounds of package kms: 1 MiB, wrapped, in base64.
+const maxAnswer = 4 << 20
 
 // pauses are what lies between attempts. Every call of this package may be repeated: wrapping and unwrapping change
 // nothing, and creating, allowing and deleting a key again leaves what the first one left. Logins are not repeated.
@@ -152,7 +152,7 @@ func (k *KMS) once(ctx context.Context, c call, token string) (answer, error) {
 	}
 	a := answer{status: response.StatusCode}
 	if len(body) > maxAnswer {
-		return a, kms.Unavailable(c.what, a.said("an answer of more than 16 MiB"))
+		return a, kms.Unavailable(c.what, a.said("an answer of more than 4 MiB"))
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		a.parsed = true

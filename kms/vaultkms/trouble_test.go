@@ -72,7 +72,7 @@ func troubles() map[string]trouble {
 		"null":          {answering(200, "null"), away, kms.CodeUnavailable, "no sense"},
 		"other key":     {answering(200, `{"data":{"name":"other","keys":{"1":1}}}`), away, kms.CodeUnavailable, "no sense"},
 		"no such times": {answering(200, `{"data":{"name":"root","keys":{"x":1}}}`), away, kms.CodeUnavailable, "no sense"},
-		"huge":          {answering(200, `{"data":"`+strings.Repeat("a", 17<<20)+`"}`), away, kms.CodeUnavailable, "16 MiB"},
+		"huge":          {answering(200, `{"data":"`+strings.Repeat("a", 5<<20)+`"}`), away, kms.CodeUnavailable, "4 MiB"},
 		"deep":          {answering(200, strings.Repeat("[", 1<<20)), away, kms.CodeUnavailable, "no sense"},
 		"cut off": {func(r *rig, _ *testing.T) {
 			r.vault.Disturb(func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) })

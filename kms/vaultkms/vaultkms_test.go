@@ -353,7 +353,8 @@ func TestForms(t *testing.T) {
 		t.Fatalf("the loose form is another: %v", err)
 	}
 	for _, form := range []string{
-		"vault:v1:" + loose, box, "vault:v0:" + box, "vault:v01:" + box, "vault:v:" + box, "vault:v-1:" + box, "vault:v1:", "vault:v1:" + short,
+		"vault:v1:" + loose, box, "vault:v0:" + box, "vault:v01:" + box, "vault:v:" + box, "vault:v-1:" + box,
+		"vault:v1:", "vault:v1:" + short,
 		"Vault:v1:" + box, " vault:v1:" + box, "vault:v1:" + box + "\n", "vault:v1:" + box[:20] + "\n" + box[20:],
 		"vault:v1:" + strings.TrimRight(box, "="), "vault:v1:" + strings.NewReplacer("+", "-", "/", "_").Replace(box) + "-_",
 		"vault:v1:" + box + ":x", "vault:v9999999999:" + box, "transit:v1:" + box,

@@ -45,7 +45,8 @@ func (p *plan) Validate(data []byte) error {
 	defer p.done(w)
 	c := &w.check
 	*c = check{
-		Tape: &w.Tape, left: stepsBase + 16*len(w.Entries) + len(data), trail: c.trail[:0], canon: c.canon[:0], seen: c.seen[:0],
+		Tape: &w.Tape, left: stepsBase + 16*len(w.Entries) + len(data),
+		trail: c.trail[:0], canon: c.canon[:0], seen: c.seen[:0],
 	}
 	if c.value(p.top, 0) {
 		return nil

@@ -157,6 +157,8 @@ func TestCompileTakes(t *testing.T) {
 			"list": {"type": "array", "items": {"type": "string", "x-person": "customer"}}`),
 		"a default subject": `{"type": "object", "additionalProperties": false, "x-personal-default": {"group": "g", "subject": "stream"},
 			"properties": {"a": {"type": "string", "x-personal": {}}}}`,
+		"data that is an object anyway": `{"unevaluatedProperties": false, "properties": {"a": {"x-personal": {"group": "g",
+			"subject": "store"}}}}`,
 		"the same mark twice": closed(`, "a": {"type": "string", "anyOf": [{` + mark + `}, {` + mark + `}]}`),
 		"a test of a member": closed(`, "a": {"enum": ["x", "y"], "x-not-personal": "classification"}},
 			"if": {"properties": {"a": {"const": "x"}}}, "then": {"required": ["customer"]}, "x-tool": {`),

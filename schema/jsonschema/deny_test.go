@@ -14,7 +14,9 @@ import (
 )
 
 // declaration is drawn for scalars, and now and then for what holds others.
-var declaration = rapid.SampledFrom([]string{"x-personal", "x-personal", "x-not-personal", "x-not-personal", "x-person", ""})
+var declaration = rapid.SampledFrom([]string{
+	"x-personal", "x-personal", "x-not-personal", "x-not-personal", "x-person", "",
+})
 
 func declare(t *rapid.T, s object) object {
 	switch d := declaration.Draw(t, "declaration"); d {

@@ -122,6 +122,9 @@ func trailKey(set []start) string {
 func (x *expander) decide(p *place, starts, set []start, in covered) {
 	own := x.own(p, set)
 	k := x.kindsAt(starts)
+	if p.up == nil {
+		k &= isObject // as all data is
+	}
 	p.date = slices.ContainsFunc(set, func(s start) bool {
 		return s.certain && s.n.format != nil && (s.n.format.name == "date" || s.n.format.name == "date-time")
 	})

@@ -1,0 +1,43 @@
+package opening
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pgkeys"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlitekeys"
+)
+
+// keystore opens the keystore of a store, and makes the one that is not there yet.
+func (o *Opener) keystore(ctx context.Context, p Place) (storage.Keystore, error) {
+	place := cmp.Or(p.Keys, o.Settings.Keys, p.Name)
+	if Database(place) {
+		return o.pgkeys(ctx, place)
+	}
+	if scheme, _, named := strings.Cut(place, "://"); named {
+		return nil, event.Errorf(event.ErrUnsupported, "open keystore: %s:// is not a keystore's address", scheme).
+			Hint("name a folder, such as --keys ./keys, or a database, such as --keys postgres://lethe@localhost/keys")
+	}
+	keys, err := sqlitekeys.Open(ctx, place, &sqlitekeys.Options{Address: p.Address})
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
+
+func (o *Opener) pgkeys(ctx context.Context, address string) (storage.Keystore, error) {
+	opts := pgkeys.Options{Clock: o.Clock}
+	keys, err := pgkeys.Open(ctx, address, &opts)
+	if errors.Is(err, event.ErrNotFound) {
+		opts.Create = true
+		keys, err = pgkeys.Open(ctx, address, &opts)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
