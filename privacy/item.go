@@ -69,7 +69,8 @@ func (it *item) collect(w *work, write *log.Write, d *event.Draft) (err error) {
 	}
 	if d.Collection != "" {
 		if _, ok := w.policy.Collection(d.Collection); !ok {
-			return it.errorf(event.ErrInvalid, "collection_unknown", "the policy has no collection %s", d.Collection)
+			return it.errorf(event.ErrInvalid, "collection_unknown", "the policy has no such collection").
+				Hint("see which there are: lethe purpose show")
 		}
 	}
 	if it.plan != nil {

@@ -27,8 +27,8 @@ type Pushed struct {
 
 // PushSchema makes a version of a type's schema the present one. Type, Notation, Text, Options and Upcaster of v count.
 // What its declarations need of the policy must be there: event.ErrInvalid with code schema_unfit names the place. A
-// change that would open a personal value, or could not be read any more, is refused with code schema_incompatible.
-// With dry nothing is changed.
+// change that would open a personal value, or that older data does not fit without an upcaster, is refused with code
+// schema_incompatible. With dry nothing is changed.
 func (p *Privacy) PushSchema(ctx context.Context, by event.Actor, v *schema.Version, dry bool) (Pushed, error) {
 	for try := 0; ; try++ {
 		pushed, err := p.pushSchema(ctx, by, v, dry)
@@ -66,10 +66,15 @@ func (p *Privacy) pushSchema(ctx context.Context, by event.Actor, v *schema.Vers
 		}
 	}
 	for _, c := range out.Changes {
-		if c.Breaking && !dry {
-			return out, &event.Error{Sentinel: event.ErrInvalid, Code: "schema_incompatible",
+		unread := c.Breaking && v.Upcaster == (schema.Script{})
+		if (c.Refused || unread) && !dry {
+			e := &event.Error{Sentinel: event.ErrInvalid, Code: "schema_incompatible",
 				Message: "push schema of " + v.Type + ": " + c.Path + ": " + c.Text,
 				Next:    "check it first: lethe schema check FILE"}
+			if !c.Refused {
+				e.Next = "give an upcaster that makes the older data readable, or keep what was valid"
+			}
+			return out, e
 		}
 	}
 	if err := st.fits(next); err != nil || dry {

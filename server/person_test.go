@@ -303,7 +303,7 @@ func TestEventsByPost(t *testing.T) {
 		{"/v1/events?limit=canary", "{}", "malformed_limit", headers},
 		{"/v1/events?%zz", "{}", "malformed_query", headers},
 		{"/v1/events", `{"limit": 7}`, "malformed_limit", headers},
-		{"/v1/events", `{"canary": 7}`, "unknown_field", headers},
+		{"/v1/events", `{"other": 7}`, "unknown_field", headers},
 		{"/v1/events", `canary`, "invalid_json", headers},
 		{"/v1/events", "", "invalid_json", headers},
 		{"/v1/events", `{"after": "canary"}`, "malformed_cursor", headers},
@@ -346,10 +346,10 @@ func TestNothingPersonalIsTold(t *testing.T) {
 		} {
 			stream := "customer/canary@example.org"
 			answer := w.post(appendPath, `{"writes": [{"stream": "`+stream+`", "expected_version": 77, "events": [`+body+`]}]}`, headers)
-			errors.Write(answer.Body.Bytes())
+			fmt.Fprintln(errors, answer.Body)
 			answer = w.post("/lethe.v1.LogService/AppendEach",
 				`{"requests": [{"writes": [{"stream": "`+stream+`", "expected_version": 99, "events": [`+body+`]}]}]}`, headers)
-			errors.Write(answer.Body.Bytes())
+			fmt.Fprintln(errors, answer.Body)
 		}
 		for _, o := range []*lethev1.Opening{
 			{Purpose: "support", Reason: "canary words that tell", Actor: "service/desk"},
@@ -357,8 +357,9 @@ func TestNothingPersonalIsTold(t *testing.T) {
 			{Purpose: "support", Reason: "ticket 7", Actor: "customer/canary-nobody@example.org"},
 		} {
 			_, err := client.Query(t.Context(), connect.NewRequest(&lethev1.QueryRequest{Opening: o}))
-			note(errors, err)
-			note(errors, ended(t, subscribe(t, client, &lethev1.SubscribeRequest{Opening: o})))
+			if note(errors, err); err != nil { // else it stays open: whoever opens for the first time becomes known by it
+				note(errors, ended(t, subscribe(t, client, &lethev1.SubscribeRequest{Opening: o})))
+			}
 		}
 		for _, stream := range []string{"customer/canary-nobody@example.org", "client/canary4711", "customer/canary", "canary"} {
 			_, err := client.Read(t.Context(), connect.NewRequest(&lethev1.ReadRequest{Stream: stream}))
@@ -373,7 +374,7 @@ func TestNothingPersonalIsTold(t *testing.T) {
 				if path == "Record" {
 					body = `{"person": ` + person + `, "type": "lethe.ChildNoted", "data": {"canary": "canary"}}`
 				}
-				errors.Write(w.post("/lethe.v1.SubjectService/"+path, body, headers).Body.Bytes())
+				fmt.Fprintln(errors, w.post("/lethe.v1.SubjectService/"+path, body, headers).Body)
 			}
 		}
 		if fault == kmstest.Well {

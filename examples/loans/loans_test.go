@@ -1,7 +1,10 @@
 package main_test
 
 import (
+	"errors"
+	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -104,7 +107,7 @@ func TestReportIsTheDirectComputation(t *testing.T) {
 
 // TestRun gives the whole demonstration twice on one folder, and holds what a newcomer sees of it.
 func TestRun(t *testing.T) {
-	o := loans.Options{Store: t.TempDir(), Seed: 2, Applications: 80}
+	o := loans.Options{Store: filepath.Join(t.TempDir(), "data"), Seed: 2, Applications: 80}
 	var outputs [2]string
 	for i := range outputs {
 		var out strings.Builder
@@ -123,8 +126,38 @@ func TestRun(t *testing.T) {
 			t.Errorf("%s: %q and then %q", what, first, second)
 		}
 	}
+	for _, what := range []string{
+		`sealed +4 values about who registered .*: contact, finance, identity`,
+		`in the log .*"name":null,"birth_date":null,"email":null,"income":null`,
+		`for support .*"name":"[^"]+","birth_date":"[^"]+","email":"[^"]+@example.org","income":null`,
+		`uses +noted before it was shown: service/loans, support, ticket 7: contact, identity, reference`,
+		`restrict .*: opened, then restricted`,
+		`search .* no applicant's e-mail address`,
+	} {
+		if !regexp.MustCompile(what).MatchString(outputs[0]) {
+			t.Errorf("nothing is like %s in\n%s", what, outputs[0])
+		}
+	}
+	if !strings.Contains(outputs[1], "restricted, then restricted") {
+		t.Errorf("the restriction is gone:\n%s", outputs[1])
+	}
 	if !strings.Contains(outputs[1], "were there already") || strings.Contains(outputs[0], "were there already") {
 		t.Errorf("the second run must say that it added nothing:\n%s", outputs[1])
+	}
+}
+
+// TestSearchFinds: an address that lies in clear beside the log is found.
+func TestSearchFinds(t *testing.T) {
+	o := loans.Options{Store: filepath.Join(t.TempDir(), "data"), Seed: 2, Applications: 5}
+	if err := loans.Run(t.Context(), io.Discard, o); err != nil {
+		t.Fatal(err)
+	}
+	planted := "to: " + demo.Applicant("2-0003").Email
+	if err := os.WriteFile(filepath.Join(o.Store, "letter.tmp"), []byte(planted), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := loans.Run(t.Context(), io.Discard, o); !errors.Is(err, event.ErrCorrupt) {
+		t.Errorf("with an address in clear it gives %v", err)
 	}
 }
 

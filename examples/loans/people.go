@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/lethe-es/lethe"
@@ -34,18 +36,18 @@ func (t *tour) reveal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.say("sealed", start, "%d values of who registered %s: %s", len(raw.Withheld), life.Stream, places(&raw))
+	t.say("sealed", start, "%d values about who registered %s: %s", len(raw.Withheld), life.Stream, groups(&raw))
 	fmt.Fprintf(t.w, "\n  in the log   %s\n  for support  %s\n\n", raw.Data, opened.Data)
 	return t.uses(ctx, life)
 }
 
-// places lists where personal values are withheld, each with its group.
-func places(e *event.Event) string {
-	var all []string
+// groups lists the groups of the personal values that an event does not show.
+func groups(e *event.Event) string {
+	seen := make(map[string]bool)
 	for _, w := range e.Withheld {
-		all = append(all, fmt.Sprintf("%s (%s)", strings.TrimPrefix(w.Path, "/"), w.Group))
+		seen[w.Group] = true
 	}
-	return strings.Join(all, ", ")
+	return strings.Join(slices.Sorted(maps.Keys(seen)), ", ")
 }
 
 // customer is the alias of who made an application.
@@ -68,12 +70,12 @@ func (t *tour) uses(ctx context.Context, life *demo.Life) error {
 		return event.Errorf(event.ErrCorrupt, "read uses: what was opened is not recorded")
 	}
 	use := page.Uses[0]
-	var groups []string
+	var opened []string
 	for _, entry := range use.Entries {
-		groups = append(groups, entry.Group)
+		opened = append(opened, entry.Group)
 	}
-	t.say("uses", start, "recorded before it was shown: %s/%s, for %s, %s: %s", use.Actor.Kind, use.Actor.ID,
-		use.Purpose, use.Reason, strings.Join(groups, ", "))
+	t.say("uses", start, "noted before it was shown: %s/%s, %s, %s: %s", use.Actor.Kind, use.Actor.ID,
+		use.Purpose, use.Reason, strings.Join(opened, ", "))
 	return nil
 }
 
@@ -99,7 +101,7 @@ func (t *tour) restrict(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.say("restrict", start, "e-mail of who registered %s, for support: %s, then %s", life.Stream, before, after)
+	t.say("restrict", start, "e-mail address of who registered %s: %s, then %s", life.Stream, before, after)
 	return nil
 }
 
@@ -165,7 +167,7 @@ func (t *tour) search(context.Context) error {
 		return event.Errorf(event.ErrCorrupt, "search the files of the store: %d e-mail addresses, %d event types in clear",
 			found, clear)
 	}
-	t.say("search", start, "%s bytes in %d files of the store: e-mail addresses of applicants: none",
+	t.say("search", start, "%s bytes in %d files of the store: no applicant's e-mail address",
 		thousands(size), files)
 	return nil
 }

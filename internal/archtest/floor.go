@@ -10,7 +10,7 @@ func floorRules() []Rule {
 		{"floor/table", "give the package its floor in " + tableFile + ", or move it into a room that is there",
 			checkTable},
 		{"floor/up", "move the shared part down, or pass it in as a value or a small interface", checkUp},
-		{"floor/driver", "take the seam's interface; only internal/cli, bench, lethetest, examples and tests " +
+		{"floor/driver", "take the seam's interface; only internal/opening, bench, lethetest, examples and tests " +
 			"pick drivers", checkDriver},
 		{"floor/reach", "let a driver import its seam, what the seam's drivers share, floor 0 and a vendor's library only",
 			checkReach},

@@ -1,5 +1,5 @@
 // Package cli is the command line of Lethe: it turns arguments and configuration into calls of the packages below,
-// and what they answer into text. It is the only package that chooses drivers (wiring.go).
+// and what they answer into text. Package opening chooses the drivers.
 //
 //	os.Exit(cli.Main())
 //
