@@ -24,6 +24,7 @@ type AppendResult struct {
 	AppendsPer   float64   `json:"appends_per_second"`
 	Bytes        Bytes     `json:"bytes_per_event"`
 	*Disk                  // nil: of a store over the network
+	*SealingResult         // nil: nothing is personal
 }
 
 // Disk is how the engine used its disk, and what that disk gives.
@@ -37,12 +38,12 @@ type Disk struct {
 // append fails.
 func (b *Bench) Append(ctx context.Context, o Options) (*AppendResult, error) {
 	o = o.defaults()
-	if err := o.check(); err != nil {
+	if err := o.check(b); err != nil {
 		return nil, err
 	}
 	o.Streams = max(o.Streams, o.Clients)
 	var result *AppendResult
-	err := b.with(ctx, func(t *target) error {
+	err := b.with(ctx, &o, func(t *target) error {
 		if err := b.mayAppend(ctx, t); err != nil {
 			return err
 		}
@@ -54,10 +55,15 @@ func (b *Bench) Append(ctx context.Context, o Options) (*AppendResult, error) {
 }
 
 func (b *Bench) append(ctx context.Context, t *target, o *Options) (*AppendResult, error) {
+	people, err := b.people(ctx, t, o)
+	if err != nil {
+		return nil, err
+	}
 	before, err := t.Sizes(ctx)
 	if err != nil {
 		return nil, err
 	}
+	committed := t.commits()
 	m, err := b.appendAll(ctx, t, o)
 	if err != nil {
 		return nil, err
@@ -71,12 +77,19 @@ func (b *Bench) append(ctx context.Context, t *target, o *Options) (*AppendResul
 		Run: m.run("append", o.Clients), Machine: machine(), Latency: m.latency.latency(), Batch: o.Batch,
 		Condition: o.Condition, Streams: o.Streams, PayloadBytes: o.Payload, Relations: o.Relations,
 		Appends: m.steps, AppendsPer: per(float64(m.steps), m.elapsed.Seconds()),
-		Bytes: bytesPerEvent(before, after, m.events, o.Payload),
+		Bytes: bytesPerEvent(before, after, m.events, float64(o.Payload)), SealingResult: people,
+	}
+	if people != nil {
+		data, err := people.weigh(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		r.Bytes.seal(data, people.Boxes.total())
 	}
 	if t.engine == nil {
 		return r, nil
 	}
-	commits := t.engine.commits.Load()
+	commits := t.commits() - committed
 	r.Disk = &Disk{Commits: commits, EventsPerCommit: per(float64(m.events), float64(commits))}
 	if m.events == 0 {
 		return r, nil

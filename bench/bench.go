@@ -19,6 +19,7 @@ import (
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/kms"
+	"github.com/lethe-es/lethe/schema"
 	"github.com/lethe-es/lethe/storage"
 )
 
@@ -29,10 +30,18 @@ const Kind = "lethe-bench"
 type Bench struct {
 	Open         func(ctx context.Context) (storage.Store, error) // the engine; growth opens it anew for each row
 	Folder       string                                           // of the store and of raw writes; empty: elsewhere
+	OpenKeys     func(ctx context.Context) (*Keys, error)         // for personal data; nil: there are none
 	Dial         func(ctx context.Context) (*lethe.Store, error)  // instead of both: a store over the network
 	Clock        event.Clock                                      // of the store and of the measurement
 	IntoExisting bool                                             // append also where others have appended
 	Progress     func(Progress)                                   // called now and then, one call at a time; may be nil
+}
+
+// Keys are what a store needs that holds personal data. The store closes the keystore.
+type Keys struct {
+	Service   kms.KMS
+	Keystore  storage.Keystore
+	Notations []schema.Notation // JSON Schema
 }
 
 // Progress is how far a measurement came.
@@ -55,6 +64,13 @@ type Options struct {
 	Rate      int           // follow: appends per second while it lags live; 0: 1,000
 	Condition Condition     // append: what it depends on; "": Version
 	Plain     bool          // follow: subscriptions that store no checkpoint, instead of followers
+
+	Personal int     // append, read: personal values in each event, sealed; the store must be new
+	Subjects int     // people whom they are about; 0: 1,000
+	NewRatio float64 // append: share of events that are about somebody new
+	Purpose  string  // read: opens what is sealed for it; Personal is then at least 2
+
+	cast *cast // of Personal
 }
 
 // Condition is what an append depends on.
@@ -76,6 +92,10 @@ const (
 func (o Options) defaults() Options {
 	o.Clients, o.Batch, o.Streams = positive(o.Clients, 1), positive(o.Batch, 1), positive(o.Streams, 10_000)
 	o.Rate, o.Duration = positive(o.Rate, 1000), positive(o.Duration, 5*time.Second)
+	o.Subjects = positive(o.Subjects, 1000)
+	if o.Purpose != "" {
+		o.Personal = positive(o.Personal, 2)
+	}
 	if o.Condition == "" {
 		o.Condition = Version
 	}
@@ -90,7 +110,7 @@ func positive[N int | time.Duration](n, otherwise N) N {
 }
 
 // check refuses what cannot be measured, before anything is opened.
-func (o *Options) check() error {
+func (o *Options) check(b *Bench) error {
 	within := func(name string, n, low, high int) error {
 		if n < low || n > high {
 			return event.Invalid("malformed_option", "bench: --%s %d is not from %d to %d", name, n, low, high)
@@ -100,7 +120,8 @@ func (o *Options) check() error {
 	err := errors.Join(within("clients", o.Clients, 1, 10_000), within("batch", o.Batch, 1, 10_000),
 		within("streams", o.Streams, 1, 100_000_000), within("relations", o.Relations, 0, MaxRelations),
 		within("payload", o.Payload, 0, event.MaxDataBytes), within("rate", o.Rate, 1, 1_000_000),
-		within("events", o.Events, 0, 1_000_000_000))
+		within("events", o.Events, 0, 1_000_000_000), within("personal", o.Personal, 0, MaxPersonal),
+		within("subjects", o.Subjects, 1, 100_000_000))
 	switch {
 	case err != nil:
 		return err
@@ -111,7 +132,7 @@ func (o *Options) check() error {
 	case o.Condition != Version && o.Condition != Query && o.Condition != None:
 		return event.Invalid("malformed_option", "bench: --condition is none of version, query, none")
 	}
-	return nil
+	return o.checkPersonal(b)
 }
 
 // target is an open store.
@@ -122,13 +143,13 @@ type target struct {
 	start   event.Position // head when it was opened: names the streams of this run, which nobody has used before
 }
 
-func (b *Bench) open(ctx context.Context) (*target, error) {
+func (b *Bench) open(ctx context.Context, o *Options) (*target, error) {
 	t := new(target)
 	var err error
 	if b.Dial != nil {
 		t.Store, err = b.Dial(ctx)
 	} else {
-		err = t.open(ctx, b)
+		err = t.open(ctx, b, o)
 	}
 	if err != nil {
 		return nil, err
@@ -141,22 +162,33 @@ func (b *Bench) open(ctx context.Context) (*target, error) {
 	return t, nil
 }
 
-// open opens the store in this process.
-func (t *target) open(ctx context.Context, b *Bench) error {
+// open opens the store in this process, with keys where something is personal.
+func (t *target) open(ctx context.Context, b *Bench, o *Options) error {
 	engine, err := b.Open(ctx)
 	if err != nil {
 		return err
 	}
 	t.engine = &counted{Store: engine}
-	if t.Store, err = lethe.Open(ctx, t.engine, kms.None, &lethe.Options{Clock: b.Clock}); err != nil {
-		return errors.Join(err, engine.Close())
+	options, service := &lethe.Options{Clock: b.Clock}, kms.None
+	var keys *Keys
+	if o.Personal > 0 {
+		if keys, err = b.OpenKeys(ctx); err != nil {
+			return errors.Join(err, engine.Close())
+		}
+		service, options.Keystore, options.Notations = keys.Service, keys.Keystore, keys.Notations
+	}
+	if t.Store, err = lethe.Open(ctx, t.engine, service, options); err != nil {
+		if err = errors.Join(err, engine.Close()); keys != nil {
+			err = errors.Join(err, keys.Keystore.Close())
+		}
+		return err
 	}
 	return nil
 }
 
-// with opens the store, hands it to do, and closes it.
-func (b *Bench) with(ctx context.Context, do func(t *target) error) error {
-	t, err := b.open(ctx)
+// with opens the store that o needs, hands it to do, and closes it.
+func (b *Bench) with(ctx context.Context, o *Options, do func(t *target) error) error {
+	t, err := b.open(ctx, o)
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
@@ -195,6 +227,14 @@ func (b *Bench) report(p Progress) {
 	if b.Progress != nil {
 		b.Progress(p)
 	}
+}
+
+// commits is how many commits there were, as far as that is known.
+func (t *target) commits() uint64 {
+	if t.engine == nil {
+		return 0
+	}
+	return t.engine.commits.Load()
 }
 
 // counted is an engine that counts what is committed to it.

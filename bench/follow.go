@@ -30,11 +30,11 @@ type FollowResult struct {
 // measures how long each event takes to reach them.
 func (b *Bench) Follow(ctx context.Context, o Options) (*FollowResult, error) {
 	o = o.defaults()
-	if err := o.check(); err != nil {
+	if err := o.check(b); err != nil {
 		return nil, err
 	}
 	var result *FollowResult
-	err := b.with(ctx, func(t *target) error {
+	err := b.with(ctx, &o, func(t *target) error {
 		err := b.mayAppend(ctx, t)
 		if err == nil {
 			err = b.fill(ctx, t, &o, streamEvents)

@@ -48,7 +48,7 @@ const probes = 200
 func (b *Bench) Growth(ctx context.Context, o GrowthOptions) (*GrowthResult, error) {
 	o.Events, o.Every = positive(o.Events, 3_000_000), positive(o.Every, 1_000_000)
 	work := Options{Payload: o.Payload, Relations: o.Relations, Events: o.Events}.defaults()
-	if err := work.check(); err != nil {
+	if err := work.check(b); err != nil {
 		return nil, err
 	}
 	if b.Dial != nil {
@@ -85,7 +85,7 @@ type growing struct {
 // row brings the store to size events and measures it.
 func (g *growing) row(ctx context.Context, size int) (*Growth, error) {
 	row, b := new(Growth), g.bench
-	err := b.with(ctx, func(t *target) error {
+	err := b.with(ctx, g.work, func(t *target) error {
 		if g.filler == nil {
 			if t.start > 0 {
 				return event.Invalid("store_not_empty", "grow store: it holds events already").
@@ -103,7 +103,7 @@ func (g *growing) row(ctx context.Context, size int) (*Growth, error) {
 		return nil, err
 	}
 	begin := b.Clock.Now()
-	err = b.with(ctx, func(t *target) error {
+	err = b.with(ctx, g.work, func(t *target) error {
 		row.Open = millis(b.Clock.Now().Sub(begin))
 		if b.Folder == "" {
 			sizes, err := t.Sizes(ctx)

@@ -15,16 +15,22 @@ type ReadResult struct {
 	MBPer float64 `json:"mb_per_second"` // of data, 10⁶ bytes
 	Scans uint64  `json:"scans"`         // that came to the end of the log
 	Log   uint64  `json:"log_events"`
+	*SealingResult
 }
 
-// Read scans the whole log, sealed and decoded, o.Clients times at once and again until o.Duration is over.
+// Read scans the whole log, decoded, o.Clients times at once and again until o.Duration is over. With a purpose it opens
+// what is sealed, and each batch is recorded before it is given out.
 func (b *Bench) Read(ctx context.Context, o Options) (*ReadResult, error) {
 	o = o.defaults()
-	if err := o.check(); err != nil {
+	if err := o.check(b); err != nil {
 		return nil, err
 	}
 	var result *ReadResult
-	err := b.with(ctx, func(t *target) error {
+	err := b.with(ctx, &o, func(t *target) error {
+		people, err := b.people(ctx, t, &o)
+		if err != nil {
+			return err
+		}
 		if err := b.fill(ctx, t, &o, streamEvents); err != nil {
 			return err
 		}
@@ -32,27 +38,44 @@ func (b *Bench) Read(ctx context.Context, o Options) (*ReadResult, error) {
 		if err != nil {
 			return err
 		}
+		if o.Purpose != "" {
+			t.session = t.As(reader).For(o.Purpose, "")
+		}
 		scans := make([]scan, o.Clients)
+		for i := range scans {
+			scans[i].personal = people != nil
+		}
 		r := &race{bench: b, phase: "read", clients: o.Clients, duration: o.Duration}
 		r.step = func(ctx context.Context, c int) (int, error) { return scans[c].all(ctx, t, r.went) }
 		m, err := r.run(ctx)
 		if err != nil {
 			return err
 		}
-		result = &ReadResult{Run: m.run("read", o.Clients), Machine: machine(), Log: uint64(head.Position)}
+		result = &ReadResult{Run: m.run("read", o.Clients), Machine: machine(), Log: uint64(head.Position),
+			SealingResult: people}
 		for i := range scans {
 			result.MBPer += per(float64(scans[i].bytes)/1e6, m.elapsed.Seconds())
 			result.Scans += scans[i].whole
+			if people != nil {
+				people.Opened += scans[i].opened
+				people.Withheld += scans[i].withheld
+			}
 		}
-		return nil
+		if people == nil {
+			return nil
+		}
+		people.Purpose = o.Purpose
+		_, err = people.weigh(context.WithoutCancel(ctx), t)
+		return err
 	})
 	return result, err
 }
 
 // scan is what one client has read.
 type scan struct {
-	bytes uint64
-	whole uint64
+	bytes, whole     uint64
+	personal         bool
+	opened, withheld uint64 // events of which everything personal was opened, or not
 }
 
 func (s *scan) all(ctx context.Context, t *target, went func(n int) (over bool)) (events int, err error) {
@@ -61,6 +84,9 @@ func (s *scan) all(ctx context.Context, t *target, went func(n int) (over bool))
 			return events, err
 		}
 		s.bytes += uint64(len(e.Data))
+		if s.personal && e.Stream.Kind == Kind {
+			s.see(&e)
+		}
 		if events++; events%1024 == 0 && went(1024) {
 			return events, nil
 		}
@@ -90,12 +116,13 @@ type StreamResult struct {
 // is chosen from is loaded once before, so that what is measured is warm.
 func (b *Bench) Stream(ctx context.Context, o Options) (*StreamResult, error) {
 	o.Batch, o.Streams = positive(o.Batch, streamEvents), positive(o.Streams, 1000)
+	o.Personal, o.Purpose = 0, ""
 	o = o.defaults()
-	if err := o.check(); err != nil {
+	if err := o.check(b); err != nil {
 		return nil, err
 	}
 	var result *StreamResult
-	err := b.with(ctx, func(t *target) error {
+	err := b.with(ctx, &o, func(t *target) error {
 		if err := b.fill(ctx, t, &o, o.Batch); err != nil {
 			return err
 		}

@@ -35,17 +35,19 @@ type maker struct {
 	drafts []event.Draft
 	digits int // where in the payload the counter stands, if there is one
 	n      uint64
+	cast   *cast // whom the events are about; nil: nobody
 
 	occurred time.Time // when the events are said to have occurred; zero: nothing is said
 }
 
 func newMaker(o *Options, client int) *maker {
-	m := &maker{rand: rand.New(rand.NewPCG(uint64(client), 1)), drafts: make([]event.Draft, o.Batch)}
+	m := &maker{rand: rand.New(rand.NewPCG(uint64(client), 1)), drafts: make([]event.Draft, o.Batch),
+		cast: o.cast}
 	for i := range eventTypes {
 		m.types = append(m.types, eventType+strconv.Itoa(i))
 	}
 	for i := range m.drafts {
-		m.drafts[i] = event.Draft{Data: payload(o.Payload, m.rand), Relations: make([]event.Relation, o.Relations)}
+		m.drafts[i] = event.Draft{Data: payload(o.Payload, personal(o.Personal), m.rand), Relations: make([]event.Relation, o.Relations)}
 	}
 	m.digits = bytes.Index(m.drafts[0].Data, []byte(counter)) + strings.IndexByte(counter, '0')
 	m.n = uint64(client) << 40
@@ -58,13 +60,14 @@ const fields = `"amount":20000,"currency":"EUR","score":0.25,"step":"checked",`
 const head, foot = `{`, `"}`
 const counter = `"note":"0123456789abcdef` // the 16 digits are the counter of an event
 
-// payload is a JSON object of exactly n bytes; nil for 0.
-func payload(n int, r *rand.Rand) []byte {
+// payload is a JSON object of exactly n bytes that begins with some members; nil for 0.
+func payload(n int, first string, r *rand.Rand) []byte {
 	if n == 0 {
 		return nil
 	}
 	b := append(make([]byte, 0, n), head...)
-	if n >= len(head)+len(fields)+len(counter)+len(foot) {
+	b = append(b, first...)
+	if n >= len(b)+len(fields)+len(counter)+len(foot) {
 		b = append(b, fields...)
 	}
 	b = append(b, counter...)
@@ -83,6 +86,9 @@ func (m *maker) next(entity string) []event.Draft {
 		m.relate(d.Relations, entity)
 		if len(d.Data) > 0 {
 			hex.Encode(d.Data[m.digits:], binary.BigEndian.AppendUint64(nil, m.n))
+			if m.cast != nil {
+				m.cast.fill(d.Data, m.cast.pick(m.rand), d.Data[m.digits:m.digits+16])
+			}
 		}
 	}
 	return m.drafts

@@ -394,7 +394,16 @@ func TestNothingPersonalIsTold(t *testing.T) {
 	for _, span := range spans.GetSpans() {
 		silent(t, "span", fmt.Sprint(span.Name, span.Attributes, span.Events, span.Status, span.Links, span.Resource))
 	}
+	planted := event.Draft{Type: "Told", Data: []byte(`{"in_clear": "planted"}`)}
+	if _, err := w.session().Append(t.Context(), event.Stream("application", "1"), event.Any, planted); err != nil {
+		t.Fatal(err)
+	}
+	found := false
 	for _, b := range w.engine.Dump() {
 		silent(t, "store", string(b))
+		found = found || bytes.Contains(b, []byte("planted"))
+	}
+	if !found {
+		t.Error("what was planted in clear is not found: nothing was looked at")
 	}
 }

@@ -52,9 +52,10 @@ const cardSchema = `{
 				"dish": {"type": "string", "x-personal": {"group": "identity", "subject": "1/who"}}
 			}}},
 		"house": {"type": "string", "x-personal": {"group": "store-only", "subject": "store"}},
-		"tags": {"type": "object", "x-personal": {"group": "identity", "subject": "/customer"}},
-		"pets": {"type": "array", "items": {"type": "string",
-			"x-personal": {"group": "identity", "subject": "/customer"}}},
+		"tags": {"type": "object", "additionalProperties": {"type": "string"},
+			"x-personal": {"group": "identity", "subject": "/customer"}},
+		"pets": {"type": "array", "items": {"type": "string"},
+			"x-personal": {"group": "identity", "subject": "/customer"}},
 		"owner": {"type": "object", "additionalProperties": false, "properties": {"inner": {"type": "object",
 			"additionalProperties": false, "properties": {"note": {"type": "string",
 			"x-personal": {"group": "identity", "subject": "/customer"}}}}}},

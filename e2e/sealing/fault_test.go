@@ -118,8 +118,8 @@ func (l faultyLog) Page(ctx context.Context, q storage.Query) (storage.Page, err
 	return answered(l.f, "Page", func() (storage.Page, error) { return l.Store.Page(ctx, q) })
 }
 
-func (l faultyLog) Fences(ctx context.Context, after uint64) ([]storage.Fence, error) {
-	return answered(l.f, "Fences", func() ([]storage.Fence, error) { return l.Store.Fences(ctx, after) })
+func (l faultyLog) Fences(ctx context.Context, after uint64, limit int) ([]storage.Fence, error) {
+	return answered(l.f, "Fences", func() ([]storage.Fence, error) { return l.Store.Fences(ctx, after, limit) })
 }
 
 func (l faultyLog) Commit(ctx context.Context, p storage.Probe,

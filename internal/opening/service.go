@@ -32,8 +32,8 @@ func (o *Opener) service() (service, error) {
 		return nil, nil
 	case scheme == "local" && rest == "":
 		return &later{describe: "local keys", open: func(context.Context) (service, error) {
-			return nil, event.Errorf(event.ErrUnavailable, "open key folder: none is named, and there is no home to have one in").
-				Hint("name one with --kms local:FOLDER")
+			return nil, event.Errorf(event.ErrUnavailable, "open key folder: none is named, and there is no home to have "+
+				"one in").Hint("name one with --kms local:FOLDER")
 		}}, nil
 	case scheme == "local":
 		f := &folder{dir: rest, opener: o}
@@ -92,12 +92,12 @@ func (o *Opener) vault(address string) (service, error) {
 		options.Token = secret("token", given.TokenFile)
 	}
 	if given.RoleID != "" {
-		options.AppRole = &vaultkms.AppRole{Mount: given.Login, RoleID: given.RoleID,
-			SecretID: secret("secret id", given.SecretFile)}
+		options.AppRole = &vaultkms.AppRole{Mount: given.RoleMount, RoleID: given.RoleID,
+			SecretID: secret("secret id", given.RoleFile)}
 	}
 	if (given.TokenFile == "") == (given.RoleID == "") {
 		return nil, event.Invalid("malformed_setting", "open Vault: it needs either a token or a role").
-			Hint("name the file with the token: --kms-token-file FILE, or set kms_role_id and kms_secret_file")
+			Hint("name the file with the token: --kms-token-file FILE, or set kms_role and kms_role_file")
 	}
 	var err error
 	if options.TLS, err = o.Trust(); err != nil {

@@ -57,11 +57,11 @@ type Settings struct {
 
 // Service are the settings of the key service.
 type Service struct {
-	Address                   string        // local:FOLDER, vault:https://host:8200/mount, or none
-	PassphraseFile            string        // of a folder
-	TokenFile                 string        // of Vault
-	RoleID, SecretFile, Login string        // of Vault's AppRole: role, file with the secret id, mount of the method
-	Horizon                   time.Duration // how long backups of the key service live; 0: not stated
+	Address                     string        // local:FOLDER, vault:https://host:8200/mount, or none
+	PassphraseFile              string        // of a folder
+	TokenFile                   string        // of Vault
+	RoleID, RoleFile, RoleMount string        // of Vault's AppRole: role, file with its secret id, mount of the method
+	Horizon                     time.Duration // how long backups of the key service live; 0: not stated
 }
 
 // Serve are the settings of a server. Zero numbers and durations mean the server's own default.
@@ -138,9 +138,9 @@ func (s *Service) table() []known {
 			usage: "file with the passphrase of the key folder; nobody else may read it"},
 		{key: "kms_token_file", flag: "kms-token-file", field: &s.TokenFile, unset: none,
 			usage: "file with the token for Vault; nobody else may read it"},
-		{key: "kms_role_id", field: &s.RoleID, unset: none, usage: "role with which to log in at Vault, instead of a token"},
-		{key: "kms_secret_file", field: &s.SecretFile, unset: none, usage: "file with the secret id of that role"},
-		{key: "kms_login", field: &s.Login, unset: "approle", usage: "where Vault has the method approle"},
+		{key: "kms_role", field: &s.RoleID, unset: none, usage: "role with which to log in at Vault, instead of a token"},
+		{key: "kms_role_file", field: &s.RoleFile, unset: none, usage: "file with the secret id of that role"},
+		{key: "kms_role_mount", field: &s.RoleMount, unset: "approle", usage: "where Vault has the method approle"},
 		{key: "kms_horizon", field: &s.Horizon, unset: "(not stated)",
 			usage: "how long backups of the key service live, such as 720h"},
 	}

@@ -61,7 +61,8 @@ func TestDefaults(t *testing.T) {
 	}
 	want := map[string]any{
 		"store": "./data", "output": "table", "progress": "auto", "serve.listen": "127.0.0.1:7070",
-		"kms": "local:/home/ada/.config/lethe/keys", "serve.create": false, "serve.no_tokens": false, "serve.log_level": "info", "serve.log_format": "text",
+		"kms":          "local:/home/ada/.config/lethe/keys",
+		"serve.create": false, "serve.no_tokens": false, "serve.log_level": "info", "serve.log_format": "text",
 	}
 	for _, key := range setting.Keys() {
 		if diff := cmp.Diff(want[key], s.Value(key)); diff != "" || s.Source(key) != "default" {

@@ -182,10 +182,12 @@ func TestDamage(t *testing.T) {
 	}
 	ask := map[string]func() (kms.State, error){
 		"root.key": func() (kms.State, error) {
-			if _, err := k.Wrap(t.Context(), "root", []kms.Item{{Bytes: []byte{1}}}); err != nil {
-				return 0, err
+			_, wrapErr := k.Wrap(t.Context(), "root", []kms.Item{{Bytes: []byte{1}}})
+			state, err := k.State(t.Context(), "root")
+			if (err == nil) != (wrapErr == nil) {
+				t.Errorf("state says %v, wrap %v", err, wrapErr)
 			}
-			return k.State(t.Context(), "root")
+			return state, err
 		},
 		"ended.destroyed": func() (kms.State, error) { return k.State(t.Context(), "ended") },
 		"folder": func() (kms.State, error) {

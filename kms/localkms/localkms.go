@@ -25,6 +25,7 @@
 package localkms
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -121,7 +122,10 @@ func openOn(ctx context.Context, dir string, d disk, o *Options) (*KMS, error) {
 		return nil, k.broken("open key folder", err)
 	}
 	k.id, k.folderSize, k.protected = f.id, len(f.encode()), f.protection == byPassphrase
-	if k.secret, err = f.unprotect(dir, o.Passphrase); err != nil {
+	if k.secret == nil {
+		k.secret, err = f.unprotect(dir, o.Passphrase)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -162,6 +166,7 @@ func (k *KMS) makeFolder(passphrase []byte) (folderFile, error) {
 	if err := write(k.disk, folderName, f.encode()); err != nil {
 		return folderFile{}, k.broken("make key folder", err)
 	}
+	k.secret = bytes.Clone(secret)
 	return f, nil
 }
 

@@ -49,7 +49,7 @@ var requestID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`
 
 // said names an answer for people.
 func (a answer) said(gist string) string {
-	text := fmt.Sprintf("Vault gives %s, status %d", gist, a.status)
+	text := fmt.Sprintf("Vault answers %s, status %d", gist, a.status)
 	if requestID.MatchString(a.RequestID) {
 		text += ", request " + a.RequestID
 	}
@@ -152,7 +152,7 @@ func (k *KMS) once(ctx context.Context, c call, token string) (answer, error) {
 	}
 	a := answer{status: response.StatusCode}
 	if len(body) > maxAnswer {
-		return a, kms.Unavailable(c.what, a.said("an answer of more than 4 MiB"))
+		return a, kms.Unavailable(c.what, a.said("with more than 4 MiB"))
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		a.parsed = true
@@ -216,18 +216,18 @@ func noAnswer(outer, timed context.Context, what string, err error) error {
 func (k *KMS) judge(what string, a answer) error {
 	switch s := a.status; {
 	case !a.parsed && s == http.StatusNotFound, s == http.StatusMethodNotAllowed:
-		return kms.MountMissing(what, a.said("no transit engine at "+k.mount)).Hint("check address and mount")
+		return kms.MountMissing(what, a.said("that it has no transit engine at "+k.mount)).Hint("check address and mount")
 	case (s == http.StatusOK || s == http.StatusNoContent) && a.parsed:
 		return nil
 	case s == http.StatusOK:
 		return malformed(what, a)
 	case s >= 300 && s < 400:
-		return kms.Unavailable(what, a.said("a redirect, which is not followed")).
+		return kms.Unavailable(what, a.said("with a redirect, which is not followed")).
 			Hint("give the address of the active node, or let standby nodes forward")
 	case s == http.StatusForbidden:
 		return k.denied(what, a, "its token is wrong, has ended, or lacks the right")
 	case s == http.StatusNotFound && !a.missing():
-		return kms.MountMissing(what, a.said("no transit engine at "+k.mount)).
+		return kms.MountMissing(what, a.said("that it has no transit engine at "+k.mount)).
 			Hint("check mount and namespace; nothing is erased by this")
 	case s == http.StatusServiceUnavailable && a.mentions("sealed"):
 		return kms.Unavailable(what, a.said("that it is sealed")).Hint("unseal it")
@@ -236,9 +236,9 @@ func (k *KMS) judge(what string, a answer) error {
 	case s >= 500:
 		return kms.Unavailable(what, a.said("that it cannot"))
 	}
-	return kms.Unavailable(what, a.said("an unexpected answer"))
+	return kms.Unavailable(what, a.said("in an unexpected way"))
 }
 
 func (k *KMS) denied(what string, a answer, why string) *event.Error {
-	return kms.Denied(what, a.said("no access")).Hint("%s; docs/keys.md lists the rights", why)
+	return kms.Denied(what, a.said("with a refusal")).Hint("%s; docs/keys.md lists the rights", why)
 }

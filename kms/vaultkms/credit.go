@@ -152,6 +152,6 @@ func ended(what string, ctx context.Context) error {
 }
 
 func malformed(what string, a answer) *event.Error {
-	return kms.Unavailable(what, a.said("an answer that makes no sense")).
+	return kms.Unavailable(what, a.said("with something that makes no sense")).
 		Hint("look whether the address is that of a Vault, and what stands between")
 }
