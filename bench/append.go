@@ -14,17 +14,17 @@ import (
 type AppendResult struct {
 	Run
 	Machine
-	Latency                // of one append, as its caller waits for it
-	Batch        int       `json:"batch"`
-	Condition    Condition `json:"condition"`
-	Streams      int       `json:"streams"`
-	PayloadBytes int       `json:"payload_bytes"`
-	Relations    int       `json:"relations"`
-	Appends      uint64    `json:"appends"`
-	AppendsPer   float64   `json:"appends_per_second"`
-	Bytes        Bytes     `json:"bytes_per_event"`
-	*Disk                  // nil: of a store over the network
-	*SealingResult         // nil: nothing is personal
+	Latency                  // of one append, as its caller waits for it
+	Batch          int       `json:"batch"`
+	Condition      Condition `json:"condition"`
+	Streams        int       `json:"streams"`
+	PayloadBytes   int       `json:"payload_bytes"`
+	Relations      int       `json:"relations"`
+	Appends        uint64    `json:"appends"`
+	AppendsPer     float64   `json:"appends_per_second"`
+	Bytes          Bytes     `json:"bytes_per_event"`
+	*Disk                    // nil: of a store over the network
+	*SealingResult           // nil: nothing is personal
 }
 
 // Disk is how the engine used its disk, and what that disk gives.
@@ -44,10 +44,13 @@ func (b *Bench) Append(ctx context.Context, o Options) (*AppendResult, error) {
 	o.Streams = max(o.Streams, o.Clients)
 	var result *AppendResult
 	err := b.with(ctx, &o, func(t *target) error {
-		if err := b.mayAppend(ctx, t); err != nil {
+		var err error
+		if o.Personal == 0 { // otherwise the store must be new
+			err = b.mayAppend(ctx, t)
+		}
+		if err != nil {
 			return err
 		}
-		var err error
 		result, err = b.append(ctx, t, &o)
 		return err
 	})

@@ -29,6 +29,7 @@ type FollowResult struct {
 // Follow lets o.Clients followers catch up with the log, then appends at a fixed rate until o.Duration is over and
 // measures how long each event takes to reach them.
 func (b *Bench) Follow(ctx context.Context, o Options) (*FollowResult, error) {
+	o.Personal, o.Purpose = 0, ""
 	o = o.defaults()
 	if err := o.check(b); err != nil {
 		return nil, err

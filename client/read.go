@@ -81,7 +81,8 @@ func (b *backend) pageOfOne(ctx context.Context, q *lethe.PageQuery) (lethe.Page
 func (b *backend) pageOfLog(ctx context.Context, q *lethe.PageQuery) (lethe.Page, error) {
 	m := &lethev1.QueryRequest{
 		Filter: wire.Filter(q.Filter), From: q.From, To: q.To, Backward: q.Backward, Pruned: q.Pruned,
-		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: b.opening(q.Opening), Since: stamp(q.Since), Until: stamp(q.Until),
+		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: b.opening(q.Opening),
+		Since: stamp(q.Since), Until: stamp(q.Until),
 	}
 	got, err := ask(ctx, b, asking, b.log.Query, m)
 	if err != nil {

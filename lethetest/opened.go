@@ -70,7 +70,7 @@ func sealedRead(t *testing.T, r *sealedRig) {
 	}
 }
 
-// openedRead: for a purpose every way of reading shows what was appended, byte for byte, but for what it does not cover.
+// openedRead: for a purpose every way of reading shows what was appended, byte for byte, but for what it leaves out.
 func openedRead(t *testing.T, r *sealedRig) {
 	a := ada()
 	krid := aliasOf(t, r.append(t, event.Stream("customer", a.email), a.registered())[0])
@@ -110,7 +110,7 @@ func openedPages(t *testing.T, r *sealedRig) {
 		}
 	}
 	for _, q := range []lethe.Query{{}, {Backward: true}} {
-		q.Filter = event.Filter{{Types: []string{"AddressGiven"}}}
+		q.Filter = moves()
 		events := collect(t, r.support().Query(t.Context(), q))
 		if len(events) != 600 {
 			t.Fatalf("%d events", len(events))
@@ -131,6 +131,7 @@ func openedPages(t *testing.T, r *sealedRig) {
 func openingDenied(t *testing.T, r *sealedRig) {
 	a := ada()
 	stream := r.append(t, event.Stream("customer", a.email), a.registered())[0]
+	nobody := event.Actor{Kind: "employee", ID: "nobody@example.org"}
 	for name, c := range map[string]struct {
 		actor                 event.Actor
 		purpose, reason, code string
@@ -142,7 +143,7 @@ func openingDenied(t *testing.T, r *sealedRig) {
 		"a purpose":         {desk(), "scoring", "", "purpose_denied"},
 		"no reason":         {desk(), "support", "", "reason_missing"},
 		"words":             {desk(), "support", "Canary Lane 1", "reason_malformed"},
-		"an unknown person": {event.Actor{Kind: "employee", ID: "nobody@example.org"}, "support", "ticket 7", "purpose_denied"},
+		"an unknown person": {nobody, "support", "ticket 7", "purpose_denied"},
 	} {
 		s := r.As(c.actor).For(c.purpose, c.reason)
 		_, err := s.Event(t.Context(), r.first(t, stream).ID)
@@ -267,12 +268,14 @@ func sealedRefused(t *testing.T, r *sealedRig) {
 	}
 }
 
+func moves() event.Filter { return event.Filter{{Types: []string{"AddressGiven"}}} }
+
 // restrictedNext: in a subscription that is open, a restriction counts from the next batch on.
 func restrictedNext(t *testing.T, r *sealedRig) {
 	a, b := ada(), bob()
 	krid := aliasOf(t, r.append(t, event.Stream("customer", a.email), a.moved())[0])
 	seen := 0
-	for e, err := range r.support().Subscribe(t.Context(), event.Filter{{Types: []string{"AddressGiven"}}}, event.Cursor{}) {
+	for e, err := range r.support().Subscribe(t.Context(), moves(), event.Cursor{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +310,7 @@ func policyNext(t *testing.T, r *sealedRig) {
 	r.append(t, event.Stream("customer", a.email), a.moved())
 	var last error
 	seen := 0
-	for e, err := range r.support().Subscribe(t.Context(), event.Filter{{Types: []string{"AddressGiven"}}}, event.Cursor{}) {
+	for e, err := range r.support().Subscribe(t.Context(), moves(), event.Cursor{}) {
 		if last = err; err != nil {
 			break
 		}
@@ -360,8 +363,8 @@ func usesKept(t *testing.T, r *sealedRig) {
 		t.Fatalf("uses are %v, %v", page.Uses, err)
 	}
 	u := page.Uses[0]
-	if u.Actor != desk() || u.Purpose != "support" || u.Reason != "ticket 7" || u.Code != "suite 1" || len(u.Entries) != 2 ||
-		u.Entries[0].First != e.Position {
+	if u.Actor != desk() || u.Purpose != "support" || u.Reason != "ticket 7" || u.Code != "suite 1" ||
+		len(u.Entries) != 2 || u.Entries[0].First != e.Position {
 		t.Errorf("the use is %+v", u)
 	}
 }

@@ -208,7 +208,7 @@ func shown(t *testing.T, e *event.Event) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text) + fmt.Sprint(e.Metadata, e.Relations, e.Names)
+	return string(text)
 }
 
 // withheld are the reasons by group, and paths, sorted.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/lethe-es/lethe"
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
+	"github.com/lethe-es/lethe/api/lethe/v1/lethev1connect"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/kms/kmstest"
 	"github.com/lethe-es/lethe/schema"
@@ -126,7 +128,9 @@ func TestOpeningNeedsOpen(t *testing.T) {
 			"service/desk": opening, "token/" + opens.ID(): `"opening": {"purpose": "support", "reason": "ticket 7"}`,
 		} {
 			answer := w.post(path, fmt.Sprintf(body, o), bearer(opens))
-			for _, marker := range []string{"canary-mail", "canary-line", "canary-tag", "canary-metadata", "canary@example.org"} {
+			for _, marker := range []string{
+				"canary-mail", "canary-line", "canary-tag", "canary-metadata", "canary@example.org",
+			} {
 				if !strings.Contains(answer.Body.String(), marker) {
 					t.Errorf("%s opened by %s has no %s: %s", path, by, marker, answer.Body)
 				}
@@ -142,7 +146,8 @@ func TestOpeningNeedsOpen(t *testing.T) {
 // event is the first event that is not Lethe's own.
 func (w *world) event(t testing.TB) event.Event {
 	t.Helper()
-	for e, err := range w.session().Query(t.Context(), lethe.Query{Filter: event.Filter{{Types: []string{"Registered"}}}}) {
+	q := lethe.Query{Filter: event.Filter{{Types: []string{"Registered"}}}}
+	for e, err := range w.session().Query(t.Context(), q) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,8 +213,8 @@ func TestAddressesNameNobody(t *testing.T) {
 	} {
 		answer := w.get(http.MethodGet, address, headers)
 		m := toldBy(t, answer)
-		if answer.Code != http.StatusMethodNotAllowed || m.GetCode() != "use_post" || answer.Header().Get("Allow") != "POST" ||
-			m.GetNext() == "" {
+		if answer.Code != http.StatusMethodNotAllowed || m.GetCode() != "use_post" || m.GetNext() == "" ||
+			answer.Header().Get("Allow") != "POST" {
 			t.Errorf("%s: %d %s, allows %q", address, answer.Code, answer.Body, answer.Header().Get("Allow"))
 		}
 		fmt.Fprintln(told, answer.Body, answer.Header())
@@ -330,60 +335,19 @@ func TestNothingPersonalIsTold(t *testing.T) {
 	headers := bearer(w.mint(t, everything()))
 	client := lethev1LogClient(s.url(), as(w.mint(t, everything())))
 	errors := &bytes.Buffer{}
-	for _, fault := range []kmstest.Fault{kmstest.Down, kmstest.Denying, kmstest.NoMount, kmstest.Well, kmstest.Elsewhere} {
+	faults := []kmstest.Fault{kmstest.Down, kmstest.Denying, kmstest.NoMount, kmstest.Well, kmstest.Elsewhere}
+	for _, fault := range faults {
 		service.Set(fault)
-		for _, body := range []string{
-			personalDraft,
-			strings.Replace(personalDraft, `"canary-mail"`, `31415`, 1),
-			strings.Replace(personalDraft, `"mail"`, `"canary-unknown"`, 1),
-			strings.Replace(personalDraft, `"canary-line"`, `{"canary": 1}`, 1),
-			strings.Replace(personalDraft, `{"canary-key": "canary-tag"}`, `"canary"`, 1),
-			strings.Replace(personalDraft, `"customer": "canary@example.org"`, `"customer": "canary not an address"`, 1),
-			strings.Replace(personalDraft, `"kind": "customer"`, `"kind": "branch"`, 1),
-			strings.Replace(personalDraft, `"issuer"`, `"affected"`, 1),
-			strings.Replace(personalDraft, `"canary-metadata"`, `"canary\u0000"`, 1),
-			strings.Replace(personalDraft, `"type": "Registered"`, `"type": "Registered", "collection": "canary"`, 1),
-		} {
-			stream := "customer/canary@example.org"
-			answer := w.post(appendPath, `{"writes": [{"stream": "`+stream+`", "expected_version": 77, "events": [`+body+`]}]}`, headers)
-			fmt.Fprintln(errors, answer.Body)
-			answer = w.post("/lethe.v1.LogService/AppendEach",
-				`{"requests": [{"writes": [{"stream": "`+stream+`", "expected_version": 99, "events": [`+body+`]}]}]}`, headers)
-			fmt.Fprintln(errors, answer.Body)
-		}
-		for _, o := range []*lethev1.Opening{
-			{Purpose: "support", Reason: "canary words that tell", Actor: "service/desk"},
-			{Purpose: "canary purpose", Actor: "service/desk"}, {Purpose: "support", Actor: "canary"},
-			{Purpose: "support", Reason: "ticket 7", Actor: "customer/canary-nobody@example.org"},
-		} {
-			_, err := client.Query(t.Context(), connect.NewRequest(&lethev1.QueryRequest{Opening: o}))
-			if note(errors, err); err != nil { // else it stays open: whoever opens for the first time becomes known by it
-				note(errors, ended(t, subscribe(t, client, &lethev1.SubscribeRequest{Opening: o})))
-			}
-		}
-		for _, stream := range []string{"customer/canary-nobody@example.org", "client/canary4711", "customer/canary", "canary"} {
-			_, err := client.Read(t.Context(), connect.NewRequest(&lethev1.ReadRequest{Stream: stream}))
-			note(errors, err)
-		}
-		for _, path := range []string{"Show", "Uses", "Record"} {
-			for _, person := range []string{
-				`{"kind": "customer", "ref": "canary-nobody@example.org"}`, `{"kind": "customer", "ref": "canary words"}`,
-				`{"kind": "branch", "ref": "canary"}`, `{"krid": "krid_canary"}`, `{"krid": "x", "ref": "canary"}`,
-			} {
-				body := `{"person": ` + person + `}`
-				if path == "Record" {
-					body = `{"person": ` + person + `, "type": "lethe.ChildNoted", "data": {"canary": "canary"}}`
-				}
-				fmt.Fprintln(errors, w.post("/lethe.v1.SubjectService/"+path, body, headers).Body)
-			}
-		}
+		w.provokeAppends(errors, headers)
+		provokeReads(t, errors, client)
+		w.provokeDesk(errors, headers)
 		if fault == kmstest.Well {
 			w.register(t, headers)
 		}
 	}
 	page := w.get(http.MethodGet, "/metrics", headers).Body.String()
-	if !strings.Contains(page, "kms_unavailable") || !strings.Contains(w.log.String(), "procedure=") || errors.Len() == 0 ||
-		len(spans.GetSpans()) < 10 {
+	if !strings.Contains(page, "kms_unavailable") || !strings.Contains(w.log.String(), "procedure=") ||
+		errors.Len() == 0 || len(spans.GetSpans()) < 10 {
 		t.Fatal("there is nothing to look at")
 	}
 	s.stop()
@@ -405,5 +369,65 @@ func TestNothingPersonalIsTold(t *testing.T) {
 	}
 	if !found {
 		t.Error("what was planted in clear is not found: nothing was looked at")
+	}
+}
+
+// provokeAppends appends rightly and wrongly.
+func (w *world) provokeAppends(errors io.Writer, headers map[string]string) {
+	for _, body := range []string{
+		personalDraft,
+		strings.Replace(personalDraft, `"canary-mail"`, `31415`, 1),
+		strings.Replace(personalDraft, `"mail"`, `"canary-unknown"`, 1),
+		strings.Replace(personalDraft, `"canary-line"`, `{"canary": 1}`, 1),
+		strings.Replace(personalDraft, `{"canary-key": "canary-tag"}`, `"canary"`, 1),
+		strings.Replace(personalDraft, `"customer": "canary@example.org"`, `"customer": "canary not an address"`, 1),
+		strings.Replace(personalDraft, `"kind": "customer"`, `"kind": "branch"`, 1),
+		strings.Replace(personalDraft, `"issuer"`, `"affected"`, 1),
+		strings.Replace(personalDraft, `"canary-metadata"`, `"canary\u0000"`, 1),
+		strings.Replace(personalDraft, `"type": "Registered"`, `"type": "Registered", "collection": "canary"`, 1),
+	} {
+		stream := "customer/canary@example.org"
+		answer := w.post(appendPath, `{"writes": [{"stream": "`+stream+`", "expected_version": 77, "events": [`+body+`]}]}`, headers)
+		fmt.Fprintln(errors, answer.Body)
+		answer = w.post("/lethe.v1.LogService/AppendEach",
+			`{"requests": [{"writes": [{"stream": "`+stream+`", "expected_version": 99, "events": [`+body+`]}]}]}`, headers)
+		fmt.Fprintln(errors, answer.Body)
+	}
+}
+
+// provokeReads opens wrongly, and reads what is not there.
+func provokeReads(t testing.TB, errors io.Writer, client lethev1connect.LogServiceClient) {
+	t.Helper()
+	for _, o := range []*lethev1.Opening{
+		{Purpose: "support", Reason: "canary words that tell", Actor: "service/desk"},
+		{Purpose: "canary purpose", Actor: "service/desk"}, {Purpose: "support", Actor: "canary"},
+		{Purpose: "support", Reason: "ticket 7", Actor: "customer/canary-nobody@example.org"},
+	} {
+		_, err := client.Query(t.Context(), connect.NewRequest(&lethev1.QueryRequest{Opening: o}))
+		if note(errors, err); err != nil { // else it stays open: whoever opens for the first time becomes known by it
+			note(errors, ended(t, subscribe(t, client, &lethev1.SubscribeRequest{Opening: o})))
+		}
+	}
+	for _, stream := range []string{
+		"customer/canary-nobody@example.org", "client/canary4711", "customer/canary", "canary",
+	} {
+		_, err := client.Read(t.Context(), connect.NewRequest(&lethev1.ReadRequest{Stream: stream}))
+		note(errors, err)
+	}
+}
+
+// provokeDesk asks about persons wrongly.
+func (w *world) provokeDesk(errors io.Writer, headers map[string]string) {
+	for _, path := range []string{"Show", "Uses", "Record"} {
+		for _, person := range []string{
+			`{"kind": "customer", "ref": "canary-nobody@example.org"}`, `{"kind": "customer", "ref": "canary words"}`,
+			`{"kind": "branch", "ref": "canary"}`, `{"krid": "krid_canary"}`, `{"krid": "x", "ref": "canary"}`,
+		} {
+			body := `{"person": ` + person + `}`
+			if path == "Record" {
+				body = `{"person": ` + person + `, "type": "lethe.ChildNoted", "data": {"canary": "canary"}}`
+			}
+			fmt.Fprintln(errors, w.post("/lethe.v1.SubjectService/"+path, body, headers).Body)
+		}
 	}
 }

@@ -41,7 +41,7 @@ func (c *caller) importKey(ctx context.Context, _ *lethev1.ImportKeyRequest) (*l
 }
 
 func (c *caller) verify(ctx context.Context, _ *lethev1.VerifyRequest, send func(*lethev1.VerifyResponse) error) error {
-	return inTime(c, ctx, send, func(ctx context.Context, tell func(*lethev1.VerifyResponse)) (*lethev1.VerifyResponse, error) {
+	verify := func(ctx context.Context, tell func(*lethev1.VerifyResponse)) (*lethev1.VerifyResponse, error) {
 		last := &lethev1.VerifyResponse{}
 		report, err := c.Store.Verify(ctx, func(done, head event.Position) {
 			last.Done, last.Head = uint64(done), uint64(head)
@@ -49,5 +49,6 @@ func (c *caller) verify(ctx context.Context, _ *lethev1.VerifyRequest, send func
 		})
 		last.Report = wire.Report(&report)
 		return last, err
-	})
+	}
+	return inTime(c, ctx, send, verify)
 }

@@ -108,8 +108,8 @@ func Stream(s event.StreamID) string {
 	return s.String()
 }
 
-// ParseStream reads kind/id; nothing is no stream. The id may be a direct identifier of a person: messages are not shown,
-// and references become aliases before anything is stored.
+// ParseStream reads kind/id; nothing is no stream. The id may be a direct identifier of a person: messages are not
+// shown, and references become aliases before anything is stored.
 func ParseStream(text string) (event.StreamID, error) {
 	if text == "" {
 		return event.StreamID{}, nil

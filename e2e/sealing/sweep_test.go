@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -266,35 +269,47 @@ func (s *played) may(f *field, purpose string) event.Withholding {
 // clear, opened without a use record, called erased, lost or doubled, and afterwards everything works.
 func TestSweep(t *testing.T) {
 	t.Parallel()
-	calls := len(play(t, &faults{}))
+	calls := play(t, &faults{})
 	from := seed(t)
-	random := chance(from, 0)
-	for _, mode := range []struct {
+	for i, mode := range []struct {
 		name string
 		way  way
 		last bool
 	}{{"refused", refused, false}, {"answer lost", lost, false}, {"gone before", refused, true}, {"gone after", lost, true}} {
-		t.Run(strings.ReplaceAll(mode.name, " ", "_"), func(t *testing.T) {
-			struck := map[string]int{}
-			for at := 1; at <= calls; at++ {
-				if os.Getenv("LETHE_SWEEP") != "full" && random.IntN(2) > 0 {
-					continue
-				}
-				f := &faults{at: at, way: mode.way, last: mode.last}
-				play(t, f)
-				struck[f.struck()]++
-				if t.Failed() {
-					t.Fatalf("call %d, %s, %s, LETHE_SEED=%d", at, f.struck(), mode.name, from)
-				}
+		struck := map[string]int{}
+		for _, at := range sample(calls, chance(from, i)) {
+			f := &faults{at: at, way: mode.way, last: mode.last}
+			play(t, f)
+			struck[f.struck()]++
+			if t.Failed() {
+				t.Fatalf("call %d, %s, %s, LETHE_SEED=%d", at, f.struck(), mode.name, from)
 			}
-			t.Logf("%d calls: %v", calls, struck)
-			for _, name := range []string{"Commit", "ChangeKeys", "RecordUses", "Unwrap", "Wrap", "Head", "Keyrings"} {
-				if struck[name] == 0 {
-					t.Errorf("no %s failed", name)
-				}
+		}
+		t.Logf("%s, of %d calls: %v", mode.name, len(calls), struck)
+		for _, name := range []string{"Commit", "ChangeKeys", "RecordUses", "Head", "Keyrings"} {
+			if struck[name] == 0 {
+				t.Errorf("%s: no %s failed", mode.name, name)
 			}
-		})
+		}
 	}
+}
+
+// sample is which calls fail: of each name one in five, or all of them.
+func sample(calls []string, random *rand.Rand) (at []int) {
+	of := map[string][]int{}
+	for i, name := range calls {
+		of[name] = append(of[name], i+1)
+	}
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		step := min(5, len(of[name]))
+		if os.Getenv("LETHE_SWEEP") == "full" {
+			step = 1
+		}
+		for i := random.IntN(step); i < len(of[name]); i += step {
+			at = append(at, of[name][i])
+		}
+	}
+	return at
 }
 
 // play runs the scenario under faults, and returns the calls it made.

@@ -169,7 +169,7 @@ func (h *hosted) place(s named, several bool) (opening.Place, error) {
 	return p, nil
 }
 
-// open opens a store under a name. Its lock says where it is served, so that who finds the folder held finds the server.
+// open opens a store under a name. Its lock says where it is served: who finds the folder held finds the server.
 func (h *hosted) open(ctx context.Context, name string, p opening.Place, how opening.Access) error {
 	store, err := h.app.open(ctx, p, how)
 	if errors.Is(err, opening.ErrNoStore) {

@@ -145,7 +145,8 @@ func (a *app) grant(f *tokenFlags) (*lethev1.CreateTokenRequest, error) {
 		}
 	}
 	if len(m.Permissions) == 0 {
-		return nil, event.Invalid("usage", "token create: what may it do?").Hint("give --read, --append, --admin, --open or several")
+		return nil, event.Invalid("usage", "token create: what may it do?").
+			Hint("give --read, --append, --admin, --open or several")
 	}
 	if f.expires == "" {
 		return m, nil

@@ -63,6 +63,9 @@ type Output struct {
 // Say writes one line of chatter on stderr.
 func (o *Output) Say(format string, args ...any) { fmt.Fprintf(o.Stderr, format+"\n", args...) }
 
+// Prompt writes a question on stderr, without ending the line.
+func (o *Output) Prompt(format string, args ...any) { fmt.Fprintf(o.Stderr, format, args...) }
+
 // Field is one line of a table about one thing: its name, its value.
 type Field [2]string
 

@@ -16,8 +16,8 @@ import (
 // token is a token in which every field says something.
 func token(id string) storage.Token {
 	t := storage.Token{
-		ID: id, Label: "night import, " + id + " \u00e9", Read: true, Append: true, Open: true, Kinds: []string{"application", "a.b:c"},
-		Created: epoch, Expires: math.MaxInt64,
+		ID: id, Label: "night import, " + id + " \u00e9", Read: true, Append: true, Open: true,
+		Kinds: []string{"application", "a.b:c"}, Created: epoch, Expires: math.MaxInt64,
 	}
 	copy(t.Hash[:], "hash of "+id)
 	t.Hash[31] = 0xff

@@ -1,0 +1,99 @@
+package office
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
+	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/show"
+)
+
+// personHelp is what the help of a command about a person says of naming one.
+const personHelp = `PERSON is an alias, krid_…, or kind/reference, such as customer/4711. A reference that identifies
+directly, such as an e-mail address, does not belong on a command line: --kind KIND --ref-file
+FILE reads it from a file, - from standard input; on a terminal --kind alone asks for it.`
+
+// naming is flags that name a person.
+type naming struct{ kind, refFile string }
+
+func (n *naming) register(flags *pflag.FlagSet) {
+	flags.StringVar(&n.kind, "kind", "", "the `kind` of the person whose reference is read")
+	flags.StringVar(&n.refFile, "ref-file", "", "read the reference from this `file`; -: standard input")
+}
+
+// personArg takes one argument, or none.
+func personArg(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usage(cmd, "want PERSON, got %d arguments", len(args))
+	}
+	return nil
+}
+
+// person is who is meant.
+func (o *Office) person(cmd *cobra.Command, args []string, n *naming) (*lethev1.Person, error) {
+	if len(args) == 1 {
+		if n.kind != "" || n.refFile != "" {
+			return nil, usage(cmd, "--kind and --ref-file do not go with PERSON")
+		}
+		return parsePerson(args[0])
+	}
+	if n.kind == "" {
+		return nil, usage(cmd, "want PERSON, or --kind and --ref-file")
+	}
+	ref, err := o.reference(cmd, n)
+	if err != nil {
+		return nil, err
+	}
+	return &lethev1.Person{Kind: n.kind, Ref: ref}, nil
+}
+
+// parsePerson reads an alias or kind/reference. What it refuses is in no error.
+func parsePerson(text string) (*lethev1.Person, error) {
+	kind, ref, ok := strings.Cut(text, "/")
+	if !ok {
+		ref = text
+	}
+	switch {
+	case event.IsKRID(ref):
+		_, err := event.ParseKRID(ref)
+		return &lethev1.Person{Krid: ref}, err
+	case strings.Contains(text, "@") || ok && event.Code(event.Stream(kind, ref).Validate()) == "personal_reference":
+		return nil, event.Invalid("personal_reference", "name person: the reference looks like an e-mail address, and "+
+			"command lines are kept and can be seen").Hint("give it by --kind KIND --ref-file FILE, or - for standard input")
+	case !ok || kind == "" || ref == "":
+		return nil, event.Invalid("malformed_person", "name person: want krid_… or kind/reference, such as customer/4711")
+	}
+	return &lethev1.Person{Kind: kind, Ref: ref}, event.Stream(kind, ref).Validate()
+}
+
+// maxReference bounds what is read of a file with a reference.
+const maxReference = 4 << 10
+
+// reference reads a reference from where nobody else sees it.
+func (o *Office) reference(cmd *cobra.Command, n *naming) (string, error) {
+	var text []byte
+	var err error
+	if f, ok := o.Stdin.(*os.File); n.refFile == "" && ok && show.Width(f) > 0 {
+		o.Out.Prompt("reference of %s (not shown): ", n.kind)
+		text, err = term.ReadPassword(int(f.Fd()))
+		o.Out.Say("")
+		if err != nil {
+			return "", fmt.Errorf("read reference: %w", err)
+		}
+	} else if n.refFile == "" {
+		return "", usage(cmd, "--kind wants --ref-file where no terminal can be asked")
+	} else if text, err = o.read(n.refFile, maxReference); err != nil {
+		return "", err
+	}
+	ref := strings.TrimRight(string(text), "\r\n")
+	if ref == "" || strings.ContainsAny(ref, "\r\n") {
+		return "", event.Invalid("malformed_person", "read reference: want one line that holds it, and nothing else")
+	}
+	return ref, nil
+}
