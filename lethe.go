@@ -41,6 +41,7 @@ type Options struct {
 	// What a store needs that holds personal data.
 	Keystore  storage.Keystore  // keeps the wrapped keys and the record of uses
 	Notations []schema.Notation // in which its schemas are written: jsonschema.Notation, protoschema.Notation
+	Languages []schema.Language // in which their upcasters are: starlark.Language, and schema.Go for those of a program
 	Code      string            // name and version of this program, for the record of uses
 }
 

@@ -40,7 +40,7 @@ func (l *local) openPrivacy(ctx context.Context, keys kms.KMS, o *Options) (err 
 		}
 	}
 	l.privacy, err = privacy.New(ctx, l.log, l.keeper, uses,
-		privacy.Options{Clock: o.Clock, Rand: o.Rand, Notations: o.Notations})
+		privacy.Options{Clock: o.Clock, Rand: o.Rand, Notations: o.Notations, Languages: o.Languages})
 	return err
 }
 
@@ -194,18 +194,34 @@ func (l *local) MaxAges(ctx context.Context) (map[string]time.Duration, error) {
 }
 
 func (l *local) CloseStream(ctx context.Context, actor event.Actor, stream event.StreamID) error {
+	actor, stream, err := l.privacy.Alias(ctx, actor, stream)
+	if err != nil {
+		return fmt.Errorf("close stream: %w", err)
+	}
 	return l.log.Close(ctx, actor, stream)
 }
 
 func (l *local) TruncateStream(ctx context.Context, actor event.Actor, s event.StreamID, before event.Version) error {
+	actor, s, err := l.privacy.Alias(ctx, actor, s)
+	if err != nil {
+		return fmt.Errorf("truncate stream: %w", err)
+	}
 	return l.log.Truncate(ctx, actor, s, before)
 }
 
 func (l *local) SetMaxAge(ctx context.Context, actor event.Actor, kind string, age time.Duration) error {
+	actor, _, err := l.privacy.Alias(ctx, actor, event.StreamID{})
+	if err != nil {
+		return fmt.Errorf("set max age: %w", err)
+	}
 	return l.log.SetMaxAge(ctx, actor, kind, age)
 }
 
 func (l *local) Expire(ctx context.Context, actor event.Actor) (int, error) {
+	actor, _, err := l.privacy.Alias(ctx, actor, event.StreamID{})
+	if err != nil {
+		return 0, fmt.Errorf("expire: %w", err)
+	}
 	return l.log.Expire(ctx, actor)
 }
 

@@ -38,6 +38,28 @@ type Batch struct {
 	Live   bool         // the subscription has caught up with the log
 }
 
+// Present is a session that reads events in the form that the present version of their type's schema gives them, by
+// the upcasters of the versions between; see privacy.Privacy.Upcast. It is for a store in this process: from a server's
+// it reads nothing, with event.ErrUnsupported.
+func (s *Session) Present() *Session {
+	copied := *s
+	copied.present = true
+	return &copied
+}
+
+// raise brings events to the form that the session reads.
+func (s *Session) raise(ctx context.Context, events []event.Event) ([]event.Event, error) {
+	if !s.present || len(events) == 0 {
+		return events, nil
+	}
+	room := s.store.Privacy()
+	if room == nil {
+		return nil, event.Errorf(event.ErrUnsupported, "read: a server gives events in the form they were written").
+			Hint("open the store in this process, or leave Present out")
+	}
+	return room.Upcast(ctx, events)
+}
+
 // Read gives the events of a stream, in order of version. A stream without events is event.ErrNotFound.
 func (s *Session) Read(ctx context.Context, stream event.StreamID, r Range) iter.Seq2[event.Event, error] {
 	return func(yield func(event.Event, error) bool) {
@@ -107,8 +129,13 @@ func (s *Session) events(ctx context.Context, q PageQuery, what string, yield fu
 			yield(event.Event{}, fmt.Errorf("%s: %w", what, err))
 			return
 		}
-		for i := range page.Events {
-			if !yield(page.Events[i], nil) {
+		events, err := s.raise(ctx, page.Events)
+		if err != nil {
+			yield(event.Event{}, fmt.Errorf("%s: %w", what, err))
+			return
+		}
+		for i := range events {
+			if !yield(events[i], nil) {
 				return
 			}
 		}
@@ -127,12 +154,25 @@ func (s *Session) Page(ctx context.Context, q PageQuery) (Page, error) {
 		}
 	}
 	q.Opening = s.opening()
-	return s.store.backend.Page(ctx, q)
+	page, err := s.store.backend.Page(ctx, q)
+	if err != nil {
+		return Page{}, err
+	}
+	page.Events, err = s.raise(ctx, page.Events)
+	return page, err
 }
 
 // Event gives the event with an id; event.ErrNotFound when there is none.
 func (s *Session) Event(ctx context.Context, id event.ID) (event.Event, error) {
-	return s.store.backend.Event(ctx, id, s.opening())
+	e, err := s.store.backend.Event(ctx, id, s.opening())
+	if err != nil {
+		return event.Event{}, err
+	}
+	events, err := s.raise(ctx, []event.Event{e})
+	if err != nil {
+		return event.Event{}, err
+	}
+	return events[0], nil
 }
 
 // Subscribe gives every event that matches, once and in order: first those after the cursor, then live ones as they
@@ -162,6 +202,17 @@ func (s *Session) Batches(ctx context.Context, f event.Filter, after event.Curso
 			yield(Batch{}, fmt.Errorf("subscribe: %w", err))
 			return
 		}
-		s.store.backend.Batches(ctx, BatchQuery{f, after, s.opening()})(yield)
+		for batch, err := range s.store.backend.Batches(ctx, BatchQuery{f, after, s.opening()}) {
+			if err == nil {
+				batch.Events, err = s.raise(ctx, batch.Events)
+			}
+			if err != nil {
+				yield(Batch{}, err)
+				return
+			}
+			if !yield(batch, nil) {
+				return
+			}
+		}
 	}
 }

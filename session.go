@@ -16,6 +16,7 @@ type Session struct {
 	cause           *event.Event
 	purpose, reason string
 	code            string // what reads
+	present         bool   // events are given in their present form
 }
 
 // For is a session that opens as o says, for who speaks for others: a server for its callers, whose code it is that

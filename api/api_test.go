@@ -130,9 +130,12 @@ func checkCall(t *testing.T, m protoreflect.MethodDescriptor) {
 	if m.IsStreamingClient() {
 		t.Errorf("%s takes a stream, which browsers cannot send", m.FullName())
 	}
-	writes := regexp.MustCompile(`^(Append|AppendEach|Advance|Close|Truncate|SetMaxAge|Expire|Create|Revoke)$`)
+	writes := regexp.MustCompile(`^(Append|AppendEach|Advance|Close|Truncate|SetMaxAge|Expire|Create|Revoke|` +
+		`Push|Demand|Set|Roll)$`)
+	// Calls about persons may not be made as GET: a URL is kept by others.
+	persons := regexp.MustCompile(`^(Subject|Consent)Service$`).MatchString(string(m.Parent().Name()))
 	effects := openapi.Idempotency(m) != descriptorpb.MethodOptions_NO_SIDE_EFFECTS
-	if effects != writes.MatchString(string(m.Name())) {
+	if effects != (persons || writes.MatchString(string(m.Name()))) {
 		t.Errorf("%s: NO_SIDE_EFFECTS does not fit its name; if it is a new call that writes, name it here", m.FullName())
 	}
 	if needs == "read" && effects {
@@ -151,7 +154,7 @@ const obvious = `^(` +
 	`\w+\.(events|writes|requests|checkpoints?|streams|sizes|tokens?|max_ages|condition|result|error|event|key)|` +
 	`Error\.(version_conflict|condition_failed|forked)|` +
 	// Named like what they are.
-	`\w+\.(follower|done|backward|part|bytes|closed|label|kind|age|stream|version|id|cursor)|HeadResponse\.fence` +
+	`\w+\.(follower|done|backward|part|bytes|closed|label|kind|age|stream|version|id|cursor|person|krid|placed)|HeadResponse\.fence` +
 	`)$`
 
 // TestFieldsAreExplained wants snake_case names, and comments where a name does not say it all.

@@ -29,15 +29,15 @@ var reader = event.Actor{Kind: "service", ID: Kind}
 
 // SealingResult is what was sealed, and about whom.
 type SealingResult struct {
-	Personal    int        `json:"personal"`           // sealed values of each event
-	Subjects    int        `json:"subjects"`           // people who were known before
-	NewRatio    float64    `json:"new_ratio"`          // share of events that are about somebody new
-	PeoplePer   float64    `json:"people_per_second"`  // made known before, with a key for each group
-	PersonBytes float64    `json:"bytes_per_person"`   // in the keystore
-	Boxes       BoxesBytes `json:"sealed_bytes"`       // of one event
-	Purpose     string     `json:"purpose,omitempty"`  // for which it was opened
-	Opened      uint64     `json:"opened,omitempty"`   // events of which everything was opened
-	Withheld    uint64     `json:"withheld,omitempty"` // events of which something was not
+	Personal    int        `json:"personal"`          // sealed values of each event
+	Subjects    int        `json:"subjects"`          // people who were known before
+	NewRatio    float64    `json:"new_ratio"`         // share of events that are about somebody new
+	PeoplePer   float64    `json:"people_per_second"` // made known before, with a key for each group
+	PersonBytes float64    `json:"bytes_per_person"`  // in the keystore
+	Boxes       BoxesBytes `json:"sealed_bytes"`      // of one event
+	Purpose     string     `json:"purpose"`           // for which it was opened
+	Opened      uint64     `json:"opened"`            // events of which everything was opened
+	Withheld    uint64     `json:"withheld"`          // events of which something was not
 }
 
 // BoxesBytes is what the sealed values of one event take, by what it is for.

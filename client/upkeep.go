@@ -96,8 +96,8 @@ func (b *backend) Expire(ctx context.Context, actor event.Actor) (int, error) {
 
 // sayActor is kind/id; nobody named is nothing. Names that would read as others are refused, the stream's too.
 func sayActor(actor event.Actor, stream event.StreamID) (string, error) {
-	if err := stream.Validate(); err != nil || actor.IsZero() {
+	if err := stream.ValidateForm(); err != nil || actor.IsZero() {
 		return "", err
 	}
-	return actor.String(), actor.Issuer().Validate()
+	return actor.String(), event.Stream(actor.Kind, string(actor.ID)).ValidateForm()
 }

@@ -304,7 +304,7 @@ func TestSubject(t *testing.T) {
 func TestStanding(t *testing.T) {
 	w, krid := governed(t)
 	id := event.ID{1, 2, 3}.String()
-	record := &lethev1.RecordStandingRequest{Person: ada(), Type: "lethe.SubjectRestricted", 
+	record := &lethev1.RecordStandingRequest{Person: ada(), Type: "lethe.SubjectRestricted",
 		Actor: "service/officer", Id: id,
 		Data: `{"groups": ["contact"], "ground": "accuracy", "case": "case-7"}`}
 	placed, err := w.RecordStanding(t.Context(), record)
@@ -347,7 +347,8 @@ func TestStanding(t *testing.T) {
 		t.Fatalf("%v: %s", err, shown.GetStanding())
 	}
 	if len(standing.Restrictions) != 1 || standing.Restrictions[0].ID != id ||
-		standing.Restrictions[0].Groups[0] != "contact" || len(standing.Objections) != 1 || standing.Objections[0].Outcome != "pending" || len(standing.Minorities) != 2 {
+		standing.Restrictions[0].Groups[0] != "contact" ||
+		len(standing.Objections) != 1 || standing.Objections[0].Outcome != "pending" || len(standing.Minorities) != 2 {
 		t.Errorf("standing is %s", shown.GetStanding())
 	}
 	for name, m := range map[string]*lethev1.RecordStandingRequest{

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // cache holds the keyrings used most recently, and by which references they are known. Keys leave it only as copies
@@ -102,12 +103,12 @@ func (c *cache) copied(krid event.KRID, now int64) *ring {
 // put takes a keyring over, or overwrites it if it may be stale: if something was forgotten since as, or a newer one is
 // there.
 func (c *cache) put(r *ring, as uint64) {
-	s := c.shard(r.krid)
+	s := c.shard(r.KRID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	there := s.rings[r.krid]
-	if c.forgets.Load() != as || there != nil && there.version > r.version {
-		r.wipe()
+	there := s.rings[r.KRID]
+	if c.forgets.Load() != as || there != nil && there.Version > r.Version {
+		r.Wipe()
 		return
 	}
 	if there != nil {
@@ -116,29 +117,29 @@ func (c *cache) put(r *ring, as uint64) {
 	for len(s.rings) >= s.most {
 		c.drop(s, s.oldest())
 	}
-	s.rings[r.krid] = r
+	s.rings[r.KRID] = r
 	s.push(r)
-	for _, ref := range r.refs {
+	for _, ref := range r.References {
 		n := c.name(ref.Ref)
 		n.mu.Lock()
-		n.krids[ref] = r.krid
+		n.krids[ref] = r.KRID
 		n.mu.Unlock()
 	}
 }
 
 // drop overwrites a keyring and forgets by which references it is known. It wants the lock of the shard.
 func (c *cache) drop(s *shard, r *ring) {
-	delete(s.rings, r.krid)
+	delete(s.rings, r.KRID)
 	r.prev.next, r.next.prev = r.next, r.prev
-	for _, ref := range r.refs {
+	for _, ref := range r.References {
 		n := c.name(ref.Ref)
 		n.mu.Lock()
-		if n.krids[ref] == r.krid {
+		if n.krids[ref] == r.KRID {
 			delete(n.krids, ref)
 		}
 		n.mu.Unlock()
 	}
-	r.wipe()
+	r.Wipe()
 }
 
 // forget drops keyrings, and what is being read of them now will not be kept.
@@ -201,7 +202,7 @@ type period struct {
 	version uint64
 	epoch   uint32
 	key     [32]byte
-	ended   *ending // destroyed
+	ended   *wrapped.Ending // destroyed
 	loaded  int64
 	serial  uint64 // of this key in memory, from 1; 0: it is not there
 }
@@ -210,7 +211,7 @@ type period struct {
 const mostPeriods = 4096
 
 // copied copies the key of a period; serial 0: it is not known well enough.
-func (p *periods) copied(id storage.RetentionID, now int64, key *[32]byte) (ended *ending, serial uint64) {
+func (p *periods) copied(id storage.RetentionID, now int64, key *[32]byte) (ended *wrapped.Ending, serial uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.keys[id]

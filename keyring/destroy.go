@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"context"
+	"slices"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/kms"
@@ -35,12 +36,7 @@ func (k *Keeper) DestroyEpoch(ctx context.Context, number uint32) (kms.Destructi
 			return kms.Destruction{}, err
 		}
 		// First the keystore's word, so that a root key that is gone is never missed.
-		stored.Version, stored.State, stored.Record = stored.Version+1, storage.KeyDestroyed, nil
-		o, err := k.changeOne(ctx, storage.KeyChange{Epoch: &stored, Store: k.o.Store})
-		if err == nil && !o.Stored && o.Epoch.State != storage.KeyDestroyed {
-			err = contended("the epoch")
-		}
-		if err != nil {
+		if err := k.closeEpoch(ctx, stored); err != nil {
 			return kms.Destruction{}, err
 		}
 		if err := k.refresh(ctx, true); err != nil {
@@ -52,6 +48,20 @@ func (k *Keeper) DestroyEpoch(ctx context.Context, number uint32) (kms.Destructi
 		return kms.Destruction{}, kmsFault(err, "destroy", number)
 	}
 	return gone, nil
+}
+
+// closeEpoch empties the record of an epoch.
+func (k *Keeper) closeEpoch(ctx context.Context, e storage.Epoch) error {
+	for range maxRounds {
+		next := nextVersion(e)
+		next.State, next.Record = storage.KeyDestroyed, nil
+		o, err := k.changeOne(ctx, storage.KeyChange{Epoch: next, Store: k.o.Store})
+		if err != nil || o.Stored || o.Epoch.State == storage.KeyDestroyed {
+			return err
+		}
+		e = *o.Epoch // an erasure wrote it
+	}
+	return contended("the epoch")
 }
 
 // mayDestroy finds an epoch that nothing depends on.
@@ -90,52 +100,64 @@ func (k *Keeper) mayDestroy(ctx context.Context, h *held, number uint32) (storag
 
 // removeTokens removes the lookup tokens of live keyrings under an epoch.
 func (k *Keeper) removeTokens(ctx context.Context, h *held, e *epoch) error {
-	_, err := k.eachToken(ctx, h, func(r *ring, c *storage.KeyChange) {
-		for _, ref := range r.refs {
-			c.Remove = append(c.Remove, e.lookup(ref))
+	return k.eachChunk(ctx, h, []*epoch{e}, func(v *harvest) error {
+		for part := range slices.Chunk(v.pairs, k.sizes.tokens) {
+			c := storage.KeyChange{Remove: make([]storage.LookupToken, 0, len(part))}
+			for i := range part {
+				if i == 0 || part[i].token != part[i-1].token {
+					c.Remove = append(c.Remove, part[i].token)
+				}
+			}
+			if _, err := k.changeOne(ctx, c); err != nil {
+				return err
+			}
 		}
+		return nil
 	})
-	return err
 }
 
 // Reindex writes the lookup tokens of every live keyring, for a keystore that lost them: they are not part of a backup.
-// It returns how many keyrings it went through. Nobody may be minted meanwhile.
+// It returns how many keyrings it went through. Nobody may be minted meanwhile. Of two keyrings with one reference,
+// event.ErrCorrupt with code reference_doubled, one is found by it.
 func (k *Keeper) Reindex(ctx context.Context) (int, error) {
 	h, err := k.hold(ctx, false)
 	if err != nil {
 		return 0, err
 	}
-	defer h.release()
-	return k.eachToken(ctx, h, func(r *ring, c *storage.KeyChange) {
-		for _, ref := range r.refs {
-			for _, e := range h.all {
-				c.Replace = append(c.Replace, storage.Lookup{Token: e.lookup(ref), State: storage.KeyLive, KRID: r.krid})
-			}
-		}
+	defer func() { h.release() }()
+	if h, err = k.regain(ctx, h); err != nil {
+		return 0, err
+	}
+	var doubled error
+	x := &indexer{k: k, guard: h.guard, replace: true, doubled: func(p pair, of event.KRID) {
+		doubled = fault(event.ErrCorrupt, "reference_doubled", "index keyring %s: a reference of it is also that of %s",
+			p.krid, of)
+	}}
+	done := 0
+	err = k.eachChunk(ctx, h, h.all, func(v *harvest) error {
+		done += len(v.seen)
+		err := x.add(ctx, v.pairs)
+		x.suspect = false
+		return err
 	})
+	if err == nil {
+		err = doubled
+	}
+	return done, err
 }
 
-// eachToken changes tokens, those of many keyrings at once.
-func (k *Keeper) eachToken(ctx context.Context, h *held, change func(*ring, *storage.KeyChange)) (done int, err error) {
-	q := storage.KeyringQuery{Live: true, Limit: batchSize}
+// eachChunk shows the tokens of all live keyrings under some epochs.
+func (k *Keeper) eachChunk(ctx context.Context, h *held, epochs []*epoch, show func(*harvest) error) error {
+	from := &reaper{
+		k: k, h: h, epochs: epochs, lost: func(err error) error { return err }, q: storage.KeyringQuery{Live: true},
+	}
 	for {
-		found, err := k.keys.ScanKeyrings(ctx, q)
-		if err != nil || len(found) == 0 {
-			return done, err
+		v, err := from.reap(ctx)
+		if err != nil {
+			return err
 		}
-		q.After = found[len(found)-1].KRID
-		var c storage.KeyChange
-		for i := range found {
-			r, err := k.open(ctx, h, &found[i])
-			if err != nil {
-				return done, err
-			}
-			change(r, &c)
-			r.wipe()
+		if err := show(v); err != nil || v.done {
+			return err
 		}
-		if _, err := k.changeOne(ctx, c); err != nil {
-			return done, err
-		}
-		done += len(found)
 	}
 }

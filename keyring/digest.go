@@ -24,9 +24,9 @@ func (k *Keeper) RequestDigest(ctx context.Context) (epoch uint32,
 	}
 	keys := make([]requestKey, len(h.all))
 	for i, e := range h.all {
-		keys[i] = requestKey{e.number, [32]byte(e.key(keyRequest))}
+		keys[i] = requestKey{e.Number, e.Request()}
 	}
-	return h.current.number, func(epoch uint32, data []byte) (sum [32]byte, ok bool) {
+	return h.current.Number, func(epoch uint32, data []byte) (sum [32]byte, ok bool) {
 		for i := range keys {
 			if keys[i].epoch == epoch {
 				mac := hmac.New(sha256.New, keys[i].key[:])

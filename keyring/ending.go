@@ -2,11 +2,13 @@ package keyring
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // Ending is by what a key ends.
@@ -29,6 +31,12 @@ func (k *Keeper) Destroy(ctx context.Context, krid event.KRID, e Ending) error {
 	if krid == OfStore(k.o.Store) {
 		return event.Invalid("store_keyring", "destroy keyring %s: it is the store's own", krid)
 	}
+	select {
+	case k.ending <- struct{}{}:
+		defer func() { <-k.ending }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	err := k.endOne(ctx, krid, e, func(h *held, r *ring, c *storage.KeyChange) (bool, error) {
 		return true, k.bury(h, r, e, c)
 	})
@@ -49,29 +57,36 @@ func (k *Keeper) endOne(ctx context.Context, krid event.KRID, e Ending,
 		return err
 	}
 	defer func() { h.release() }()
-	if h, err = k.regain(ctx, h); err != nil { // tokens are to go under every epoch, those of others' rolls among them
-		return err
+	for range maxRounds {
+		if h, err = k.regain(ctx, h); err != nil { // tokens are to go under every epoch, those of others' rolls among them
+			return err
+		}
+		_, err = k.revise(ctx, h, krid, func(r *ring, c *storage.KeyChange) (bool, error) { return change(h, r, c) })
+		if !errors.Is(err, errOvertaken) {
+			return err
+		}
 	}
-	_, err = k.revise(ctx, h, krid, func(r *ring, c *storage.KeyChange) (bool, error) { return change(h, r, c) })
-	return err
+	return contended("the epochs")
 }
 
 // bury makes the change that ends a keyring. Tombstones are under the key that all epochs share, so that none of them
-// takes the evidence along when it ends.
+// takes the evidence along when it ends. The change writes an epoch anew, so that none comes unnoticed between the
+// reading of a keyring and the making of tokens for it (indexer).
 func (k *Keeper) bury(h *held, r *ring, e Ending, c *storage.KeyChange) error {
-	ended := ending{at: event.Micros(k.o.Clock.Now()), receipt: e.Receipt}
-	for i := range r.groups {
-		ended.through = max(ended.through, r.groups[i].newest())
+	ended := wrapped.Ending{At: event.Micros(k.o.Clock.Now()), Receipt: e.Receipt}
+	for i := range r.Groups {
+		ended.Through = max(ended.Through, r.Groups[i].Newest())
 	}
-	c.Keyring = &storage.Keyring{KRID: r.krid, Version: r.version + 1, State: storage.KeyDestroyed}
+	c.Keyring = &storage.Keyring{KRID: r.KRID, Version: r.Version + 1, State: storage.KeyDestroyed}
 	var err error
-	aad := keyringAAD(labelTombstone, k.o.Store, c.Keyring)
-	if c.Keyring.Record, err = k.wrap(h.current.tombstone, aad, ended.tombstone()); err != nil {
+	aad := wrapped.KeyringAAD(k.o.Store, c.Keyring)
+	if c.Keyring.Record, err = k.wrap(h.current.Tombstone, aad, ended.Encode()); err != nil {
 		return err
 	}
-	for _, ref := range r.refs {
+	c.Epoch = nextVersion(h.guard)
+	for _, ref := range r.References {
 		for _, epoch := range h.all {
-			c.Remove = append(c.Remove, epoch.lookup(ref))
+			c.Remove = append(c.Remove, epoch.Lookup(ref))
 		}
 		if !e.Until.IsZero() {
 			c.Replace = append(c.Replace, h.suppressed(ref, e.Until))
@@ -81,7 +96,7 @@ func (k *Keeper) bury(h *held, r *ring, e Ending, c *storage.KeyChange) error {
 }
 
 func (h *held) suppressed(ref Reference, until time.Time) storage.Lookup {
-	return storage.Lookup{Token: h.current.suppression(ref), State: storage.KeyDestroyed, Until: event.Micros(until)}
+	return storage.Lookup{Token: h.current.Suppression(ref), State: storage.KeyDestroyed, Until: event.Micros(until)}
 }
 
 // Suppress makes references known as those of persons who were erased, until a time.
@@ -93,7 +108,7 @@ func (k *Keeper) Suppress(ctx context.Context, refs []Reference, until time.Time
 	defer h.release()
 	var c storage.KeyChange
 	for i, ref := range refs {
-		if err := ref.validate(i); err != nil {
+		if err := validate(ref, i); err != nil {
 			return err
 		}
 		if !slices.Contains(refs[:i], ref) {
@@ -108,13 +123,13 @@ func (k *Keeper) Suppress(ctx context.Context, refs []Reference, until time.Time
 // that was never used is left alone.
 func (k *Keeper) DestroyGroup(ctx context.Context, krid event.KRID, name string, e Ending) error {
 	return k.endOne(ctx, krid, e, func(_ *held, r *ring, _ *storage.KeyChange) (bool, error) {
-		g := r.group(name)
-		if g == nil || len(g.gens) == 0 {
+		g := r.Group(name)
+		if g == nil || len(g.Generations) == 0 {
 			return false, nil
 		}
-		g.erased = ending{through: g.newest(), at: event.Micros(k.o.Clock.Now()), receipt: e.Receipt}
-		clear(g.gens)
-		g.gens = nil
+		g.Erased = wrapped.Ending{Through: g.Newest(), At: event.Micros(k.o.Clock.Now()), Receipt: e.Receipt}
+		clear(g.Generations)
+		g.Generations = nil
 		return true, nil
 	})
 }
@@ -128,14 +143,14 @@ func (k *Keeper) Supersede(ctx context.Context, krid event.KRID, name string, nu
 	}
 	defer h.release()
 	_, err = k.revise(ctx, h, krid, func(r *ring, _ *storage.KeyChange) (bool, error) {
-		g := r.group(name)
-		if g == nil || g.of(number) == nil || number == g.newest() {
+		g := r.Group(name)
+		if g == nil || g.Of(number) == nil || number == g.Newest() {
 			return false, event.Invalid("malformed_generation",
 				"supersede generation %d of group %s of %s: there is no later one", number, name, krid)
 		}
-		gen := g.of(number)
-		changed := gen.epoch > 0
-		*gen = generation{}
+		gen := g.Of(number)
+		changed := gen.Epoch > 0
+		*gen = wrapped.Generation{}
 		return changed, nil
 	})
 	return err
@@ -159,6 +174,7 @@ func (k *Keeper) DestroyPeriod(ctx context.Context, class string, bucket int64, 
 			return err
 		}
 		if found[0].State == storage.KeyDestroyed {
+			k.Forget(nil) // perhaps by a call before this one, which never heard of it
 			return nil
 		}
 		c, err := k.buryPeriod(h, id, found[0].Version, e)
@@ -179,8 +195,8 @@ func (k *Keeper) DestroyPeriod(ctx context.Context, class string, bucket int64, 
 
 func (k *Keeper) buryPeriod(h *held, id storage.RetentionID, version uint64, e Ending) (*storage.RetentionKey, error) {
 	s := &storage.RetentionKey{RetentionID: id, Version: version + 1, State: storage.KeyDestroyed}
-	ended := ending{at: event.Micros(k.o.Clock.Now()), receipt: e.Receipt}
+	ended := wrapped.Ending{At: event.Micros(k.o.Clock.Now()), Receipt: e.Receipt}
 	var err error
-	s.Record, err = k.wrap(h.current.tombstone, retentionAAD(labelRetentionTombstone, k.o.Store, s), ended.tombstone())
+	s.Record, err = k.wrap(h.current.Tombstone, wrapped.RetentionAAD(k.o.Store, s), ended.Encode())
 	return s, err
 }

@@ -10,16 +10,16 @@ import (
 func SecretsForTest(k *Keeper) (secrets [][]byte) {
 	k.mu.Lock()
 	for _, e := range k.epochs {
-		secrets = append(secrets, e.raw)
+		secrets = append(secrets, e.Raw)
 	}
 	k.mu.Unlock()
 	for i := range k.cache.shards {
 		s := &k.cache.shards[i]
 		s.mu.Lock()
 		for _, r := range s.rings {
-			for g := range r.groups {
-				for n := range r.groups[g].gens {
-					secrets = append(secrets, r.groups[g].gens[n].key[:])
+			for g := range r.Groups {
+				for n := range r.Groups[g].Generations {
+					secrets = append(secrets, r.Groups[g].Generations[n].Key[:])
 				}
 			}
 		}
@@ -63,23 +63,6 @@ func CachedForTest(k *Keeper) (rings, references int) {
 
 // SpellForTest is spell.
 func SpellForTest(draw uint64) int64 { return spell(draw) }
-
-// ExtractForTest is extract.
-func ExtractForTest(salt, ikm [32]byte) [32]byte { return extract(&salt, &ikm) }
-
-// DecodeForTest reads the plaintext of a record as that of a person whose names are numbered as given, and writes it
-// again.
-func DecodeForTest(plain []byte, names []string, own bool) ([]byte, error) {
-	var r ring
-	dir := newDirectory(1, &register{names: names})
-	if err := r.decode(plain, dir, own); err != nil {
-		return nil, err
-	}
-	if own {
-		dir = newDirectory(1, r.own)
-	}
-	return r.encode(dir)
-}
 
 // StoredForTest is stored.
 func StoredForTest(class string, bucket int64) storage.RetentionID { return stored(class, bucket) }

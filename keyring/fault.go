@@ -18,11 +18,6 @@ func missing(format string, args ...any) error {
 		Hint("check that this is the store's keystore, and complete; restore it from a backup if it is not")
 }
 
-func unreadable(what string) error {
-	return fault(event.ErrCorrupt, "record_unreadable", "open %s: its record is damaged or another's", what).
-		Hint("restore the keystore from a backup")
-}
-
 func erasedSubject(format string, args ...any) error {
 	return fault(event.ErrDenied, "erased_subject", format, args...).
 		Hint("the person was erased; a new relation with them has to be opened explicitly")

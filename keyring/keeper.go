@@ -12,6 +12,7 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // Options of a Keeper. Store, Clock and Rand are required.
@@ -40,12 +41,14 @@ type Keeper struct {
 
 	lease     atomic.Pointer[lease]
 	newest    atomic.Uint32 // number of the epoch that wraps what is written
-	dir       atomic.Pointer[directory]
+	dir       atomic.Pointer[wrapped.Directory]
 	indexed   atomic.Bool // the lookup index was seen
 	cache     *cache
 	periods   periods
 	queue     queue
 	beginning chan struct{} // one makes the first epoch
+	ending    chan struct{} // one ends a person: the next would be too early
+	sizes     sizes
 
 	mu      sync.Mutex
 	closed  bool
@@ -54,6 +57,7 @@ type Keeper struct {
 	epochs  map[uint32]*epoch // those that are open
 	attempt *attempt          // that goes on
 	tried   int64             // when the last began
+	asked   uint32            // the newest epoch it asked for
 }
 
 // Defaults of Options.
@@ -80,6 +84,7 @@ func Open(ctx context.Context, keys storage.Keys, service kms.KMS, o Options) (*
 		root: context.WithoutCancel(ctx), epochs: map[uint32]*epoch{},
 		cache:   newCache(o.Cached, int64(o.TTL)),
 		periods: periods{ttl: int64(o.TTL), keys: map[storage.RetentionID]*period{}}, beginning: make(chan struct{}, 1),
+		ending: make(chan struct{}, 1), sizes: usualSizes,
 	}
 	k.life, k.end = context.WithCancel(k.root)
 	k.tried = -int64(o.Lease)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // lease is when the keys of the live epochs may be used, in ticks.
@@ -20,12 +21,14 @@ type held struct {
 	current *epoch   // what is written is wrapped by it; nil: there is no epoch yet
 	partial bool     // an epoch that is live could not be opened
 	all     []*epoch // newest first
+
+	guard storage.Epoch // after regain: the oldest of all, as it was then
 }
 
 // of is the epoch with a number; nil: it is not open.
 func (h *held) of(number uint32) *epoch {
 	for _, e := range h.all {
-		if e.number == number {
+		if e.Number == number {
 			return e
 		}
 	}
@@ -45,7 +48,7 @@ func (h *held) release() {
 // settle overwrites an epoch that is retired, once nobody uses it. It wants Keeper.mu.
 func (e *epoch) settle() {
 	if e.retired && e.users == 0 {
-		e.wipe()
+		e.Wipe()
 	}
 }
 
@@ -134,8 +137,9 @@ func (k *Keeper) take(create bool) (*held, *attempt, error) {
 			complete = false
 		}
 	}
-	// An epoch that cannot be opened now does not stop those that are; it is tried again in the background.
-	if len(h.all) == 0 || !complete && k.attempt == nil && k.paused(now) {
+	// An epoch that cannot be opened now does not stop those that are; it is tried again in the background. One that
+	// another Keeper made since the last attempt has not been asked for yet.
+	if len(h.all) == 0 || !complete && (live[0].Number > k.asked || k.attempt == nil && k.paused(now)) {
 		return nil, k.unwrap(now), nil
 	}
 	if now >= k.lease.Load().renew {
@@ -265,6 +269,9 @@ func (k *Keeper) unwrapAll(a *attempt, began int64) {
 	defer k.mu.Unlock()
 	defer close(a.done)
 	k.attempt = nil
+	if len(live) > 0 {
+		k.asked = live[0].Number
+	}
 	for _, e := range k.live() { // the newest first; of one that was destroyed meanwhile it does not count
 		if a.err == nil {
 			a.err = failed[e.Number]
@@ -280,7 +287,7 @@ func (k *Keeper) unwrapAll(a *attempt, began int64) {
 	}
 	if k.closed || len(k.epochs) == 0 && a.err != nil {
 		for _, e := range opened {
-			e.wipe()
+			e.Wipe()
 		}
 		return
 	}
@@ -289,11 +296,11 @@ func (k *Keeper) unwrapAll(a *attempt, began int64) {
 		case there == nil && k.known(number) == storage.KeyLive:
 			k.epochs[number] = e
 			continue
-		case there != nil && !there.same(e.raw):
-			a.err = unreadable("epoch, whose keys are other ones than before,")
+		case there != nil && !there.Same(e.Raw):
+			a.err = wrapped.Unreadable("epoch, whose keys are other ones than before,")
 			whole = false
 		}
-		e.wipe()
+		e.Wipe()
 	}
 	for number := range k.epochs {
 		k.newest.Store(max(k.newest.Load(), number))
@@ -353,10 +360,11 @@ func (k *Keeper) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer e.wipe()
-	own := &ring{
-		krid: OfStore(k.o.Store), born: 1, refs: []Reference{k.self()}, own: &register{names: []string{event.SystemKind}},
-	}
+	defer e.Wipe()
+	own := &ring{Keyring: wrapped.Keyring{
+		KRID: OfStore(k.o.Store), Born: 1, References: []Reference{k.self()},
+		Register: &wrapped.Register{Names: []string{event.SystemKind}},
+	}}
 	c := storage.KeyChange{Epoch: &stored, Store: k.o.Store}
 	if err := k.seal(&held{k: k, current: e, all: []*epoch{e}}, own, nil, &c); err != nil {
 		return err
@@ -368,7 +376,9 @@ func (k *Keeper) begin(ctx context.Context) error {
 }
 
 // self is the reference of the store's own keyring, by which it is known whether the lookup index is there at all.
-func (k *Keeper) self() Reference { return Reference{Kind: event.SystemKind, Ref: k.o.Store.String()} }
+func (k *Keeper) self() Reference {
+	return Reference{Kind: event.SystemKind, Ref: k.o.Store.String()}
+}
 
 func (k *Keeper) begun() bool {
 	k.mu.Lock()

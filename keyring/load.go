@@ -8,6 +8,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // rings are keyrings in clear that one call has for itself.
@@ -15,7 +16,7 @@ type rings map[event.KRID]*ring
 
 func (r rings) wipe() {
 	for krid, ring := range r {
-		ring.wipe()
+		ring.Wipe()
 		delete(r, krid)
 	}
 }
@@ -26,6 +27,23 @@ func (k *Keeper) keep(r rings, as uint64) {
 		k.cache.put(ring, as)
 		delete(r, krid)
 	}
+}
+
+// ring is a keyring in clear with what is known of it here.
+type ring struct {
+	wrapped.Keyring
+	told  int             // how many of the references have their tokens, but perhaps for an epoch it is not under yet
+	moved bool            // a roll made those, too
+	ended *wrapped.Ending // only in a tombstone, which has but KRID and version beside it
+
+	loaded     int64 // tick as of which this was stored
+	used       bool  // since it was last about to leave the cache
+	prev, next *ring // in the cache
+}
+
+// clone is a copy that may be changed.
+func (r *ring) clone() *ring {
+	return &ring{Keyring: r.Keyring.Clone(), told: r.told, ended: r.ended, loaded: r.loaded, used: r.used}
 }
 
 // fetch reads keyrings; one that is not there is not in the answer.
@@ -47,7 +65,7 @@ func (k *Keeper) fetch(ctx context.Context, h *held, krids []event.KRID) (rings,
 		}
 		if r != nil {
 			r.loaded = now
-			got[r.krid] = r
+			got[r.KRID] = r
 		}
 	}
 	return got, nil
@@ -56,13 +74,13 @@ func (k *Keeper) fetch(ctx context.Context, h *held, krids []event.KRID) (rings,
 // open opens a record of the keystore; nil: there is none.
 func (k *Keeper) open(ctx context.Context, h *held, s *storage.Keyring) (*ring, error) {
 	what := "keyring " + s.KRID.String()
-	r := &ring{krid: s.KRID, version: s.Version, epoch: s.Epoch}
+	r := &ring{Keyring: wrapped.Keyring{KRID: s.KRID, Version: s.Version, Epoch: s.Epoch}}
 	switch {
 	case s.State == 0:
 		return nil, nil
 	case s.State == storage.KeyDestroyed:
 		var err error
-		r.ended, err = h.tombstone(keyringAAD(labelTombstone, k.o.Store, s), s.Record, what)
+		r.ended, err = h.tombstone(wrapped.KeyringAAD(k.o.Store, s), s.Record, what)
 		return r, err
 	case s.State != storage.KeyLive:
 		return nil, event.Errorf(event.ErrFormat, "open %s: it has state %d", what, s.State)
@@ -71,57 +89,52 @@ func (k *Keeper) open(ctx context.Context, h *held, s *storage.Keyring) (*ring, 
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", what, err)
 	}
-	plain, err := unwrap(e.ring(s.KRID), keyringAAD(labelKeyring, k.o.Store, s), s.Record, what)
+	plain, err := wrapped.Open(e.Ring(s.KRID), wrapped.KeyringAAD(k.o.Store, s), s.Record, what)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(plain)
-	err = k.decode(ctx, h, r, plain)
-	if errors.Is(err, errForm) || errors.Is(err, errName) {
-		err = unreadable(what)
-	}
-	if err != nil {
-		r.wipe()
+	if err = k.decode(ctx, h, r, plain); err != nil {
+		r.Wipe()
 		return nil, err
 	}
+	r.told = len(r.References)
 	return r, nil
 }
 
 // decode reads a record. A name that is not known was perhaps given its number a moment ago.
 func (k *Keeper) decode(ctx context.Context, h *held, r *ring, plain []byte) error {
-	if r.krid == OfStore(k.o.Store) {
-		return r.decode(plain, nil, true)
+	if r.KRID == OfStore(k.o.Store) {
+		_, err := r.Decode(plain, nil, true)
+		return err
 	}
 	dir, err := k.know(ctx, h)
 	if err != nil {
 		return err
 	}
-	if err = r.decode(plain, dir, false); !errors.Is(err, errName) {
+	if known, err := r.Decode(plain, dir, false); known {
 		return err
 	}
 	if dir, err = k.learnNames(ctx, h); err != nil {
 		return err
 	}
-	again := ring{krid: r.krid, version: r.version, epoch: r.epoch}
-	r.wipe()
-	*r = again
-	return r.decode(plain, dir, false)
+	again := wrapped.Keyring{KRID: r.KRID, Version: r.Version, Epoch: r.Epoch}
+	r.Wipe()
+	r.Keyring = again
+	_, err = r.Decode(plain, dir, false)
+	return err
 }
 
 // tombstone opens one, by the key that all epochs share.
-func (h *held) tombstone(aad, record []byte, what string) (*ending, error) {
+func (h *held) tombstone(aad, record []byte, what string) (*wrapped.Ending, error) {
 	if h.current == nil {
 		return nil, missing("open %s: the keystore has no epoch", what)
 	}
-	plain, err := unwrap(h.current.tombstone, aad, record, what)
+	plain, err := wrapped.Open(h.current.Tombstone, aad, record, what)
 	if err != nil {
 		return nil, err
 	}
-	ended, err := decodeTombstone(plain)
-	if err != nil {
-		return nil, unreadable(what)
-	}
-	return ended, nil
+	return wrapped.DecodeTombstone(plain, what)
 }
 
 // meet is the epoch with a number. One that is not known yet is looked up, and joins those held.
@@ -156,7 +169,7 @@ func (k *Keeper) join(h *held, number uint32) (*epoch, *attempt, error) {
 	if e := k.epochs[number]; e != nil {
 		e.users++
 		h.all = append(h.all, e)
-		slices.SortFunc(h.all, func(a, b *epoch) int { return int(int64(b.number) - int64(a.number)) })
+		slices.SortFunc(h.all, func(a, b *epoch) int { return int(int64(b.Number) - int64(a.Number)) })
 		h.current = h.all[0]
 		return e, nil, nil
 	}
@@ -173,36 +186,39 @@ func (k *Keeper) join(h *held, number uint32) (*epoch, *attempt, error) {
 
 // seal puts a keyring into a change, as its next version under the current epoch, with the tokens it lacks there: those
 // of new references under every live epoch, for a Keeper that does not know of the current one yet looks there.
-func (k *Keeper) seal(h *held, r *ring, dir *directory, c *storage.KeyChange) error {
-	if r.own != nil {
-		dir = newDirectory(0, r.own)
+func (k *Keeper) seal(h *held, r *ring, dir *wrapped.Directory, c *storage.KeyChange) error {
+	if r.Register != nil {
+		dir = wrapped.NewDirectory(0, r.Register)
 	}
-	s := &storage.Keyring{KRID: r.krid, Version: r.version + 1, Epoch: h.current.number, State: storage.KeyLive}
-	plain, err := r.encode(dir)
+	s := &storage.Keyring{KRID: r.KRID, Version: r.Version + 1, Epoch: h.current.Number, State: storage.KeyLive}
+	plain, err := r.Encode(dir)
 	if err != nil {
-		return fmt.Errorf("write keyring %s: %w", r.krid, err)
+		return fmt.Errorf("write keyring %s: %w", r.KRID, err)
 	}
-	s.Record, err = k.wrap(h.current.ring(r.krid), keyringAAD(labelKeyring, k.o.Store, s), plain)
+	s.Record, err = k.wrap(h.current.Ring(r.KRID), wrapped.KeyringAAD(k.o.Store, s), plain)
 	c.Keyring = s
-	c.Add = append(c.Add, h.tokens(r)...)
+	h.tell(r, c)
 	return err
 }
 
-// tokens are those a keyring lacks under the epochs held.
-func (h *held) tokens(r *ring) (add []storage.Lookup) {
-	for i, ref := range r.refs {
+// tell adds the tokens that a keyring lacks under the epochs held. Those of an epoch that it comes under only now may be
+// there already: a roll writes them first.
+func (h *held) tell(r *ring, c *storage.KeyChange) {
+	for i, ref := range r.References {
 		for _, e := range h.all {
-			if i >= r.told || e == h.current && r.epoch != e.number {
-				add = append(add, storage.Lookup{Token: e.lookup(ref), State: storage.KeyLive, KRID: r.krid})
+			switch {
+			case i >= r.told:
+				c.Add = append(c.Add, storage.Lookup{Token: e.Lookup(ref), State: storage.KeyLive, KRID: r.KRID})
+			case e == h.current && r.Epoch != e.Number && !r.moved:
+				c.Replace = append(c.Replace, storage.Lookup{Token: e.Lookup(ref), State: storage.KeyLive, KRID: r.KRID})
 			}
 		}
 	}
-	return add
 }
 
 // stored notes that a change was stored.
 func (r *ring) stored(s *storage.Keyring, now int64) {
-	r.version, r.epoch, r.told, r.loaded = s.Version, s.Epoch, len(r.refs), now
+	r.Version, r.Epoch, r.told, r.loaded = s.Version, s.Epoch, len(r.References), now
 }
 
 // revise changes a keyring, again if others did so meanwhile. change may add to what is stored together; if it changes
@@ -225,8 +241,8 @@ func (k *Keeper) revise(ctx context.Context, h *held, krid event.KRID,
 		}
 		c := storage.KeyChange{}
 		if changed, err := change(r, &c); err != nil || !changed {
-			if r.own != nil { // others may have put there what is asked for
-				k.adopt(newDirectory(r.version, r.own))
+			if r.Register != nil { // others may have put there what is asked for
+				k.adopt(wrapped.NewDirectory(r.Version, r.Register))
 			}
 			return false, err
 		}
@@ -242,12 +258,15 @@ func (k *Keeper) revise(ctx context.Context, h *held, krid event.KRID,
 		o, err := k.changeOne(ctx, c)
 		switch {
 		case err != nil:
+			k.cache.forget([]event.KRID{krid}) // it may be stored all the same
 			return false, err
 		case o.Stored:
 			k.revised(found, &c, as)
 			return true, nil
 		case o.Lookup != nil:
 			return false, k.taken(o.Lookup, krid)
+		case o.Epoch != nil:
+			return false, errOvertaken
 		}
 		if err := k.again(ctx, h, found, o.Keyring); err != nil {
 			return false, err
@@ -256,6 +275,9 @@ func (k *Keeper) revise(ctx context.Context, h *held, krid event.KRID,
 	return false, contended("keyring " + krid.String())
 }
 
+// errOvertaken says that the epochs are not as they were when a change was prepared that depends on them.
+var errOvertaken = errors.New("epochs changed meanwhile")
+
 // maxRounds is how often a change is made anew because others were first.
 const maxRounds = 1000
 
@@ -263,12 +285,12 @@ const maxRounds = 1000
 func (k *Keeper) revised(found rings, c *storage.KeyChange, as uint64) {
 	r := found[c.Keyring.KRID]
 	if c.Keyring.State != storage.KeyLive {
-		k.cache.forget([]event.KRID{r.krid})
+		k.cache.forget([]event.KRID{r.KRID})
 		return
 	}
 	r.stored(c.Keyring, k.tick())
-	if r.own != nil {
-		k.adopt(newDirectory(r.version, r.own))
+	if r.Register != nil {
+		k.adopt(wrapped.NewDirectory(r.Version, r.Register))
 	}
 	k.keep(found, as)
 }
@@ -283,7 +305,7 @@ func (k *Keeper) again(ctx context.Context, h *held, found rings, s *storage.Key
 		return err
 	}
 	if old := found[s.KRID]; old != nil {
-		old.wipe()
+		old.Wipe()
 		delete(found, s.KRID)
 	}
 	if r != nil {

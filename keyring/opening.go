@@ -5,6 +5,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // ForOpening writes to dst, index by index, what became of keys and, of live ones, the keys; dst is at least as long. A
@@ -48,22 +49,22 @@ func (k *Keeper) warmOpen(w *OpenWant, now int64, dst *Opened) bool {
 
 // answer says what a keyring knows of a want: what became of the key, or the generation if it is live. Neither: there
 // is no such key.
-func (r *ring) answer(w *OpenWant, dst *Opened) *generation {
+func (r *ring) answer(w *OpenWant, dst *Opened) *wrapped.Generation {
 	if r.ended != nil {
-		dst.State, dst.Receipt = Erased, r.ended.receipt
+		dst.State, dst.Receipt = Erased, r.ended.Receipt
 		return nil
 	}
-	dst.Standing = r.standing
-	g := r.group(w.Group)
+	dst.Standing = r.Standing
+	g := r.Group(w.Group)
 	if g == nil || w.Generation == 0 {
 		return nil
 	}
-	if w.Generation <= g.erased.through {
-		dst.State, dst.Receipt = Erased, g.erased.receipt
+	if w.Generation <= g.Erased.Through {
+		dst.State, dst.Receipt = Erased, g.Erased.Receipt
 		return nil
 	}
-	gen := g.of(w.Generation)
-	if gen != nil && gen.epoch == 0 {
+	gen := g.Of(w.Generation)
+	if gen != nil && gen.Epoch == 0 {
 		dst.State = Superseded
 		return nil
 	}
@@ -71,12 +72,12 @@ func (r *ring) answer(w *OpenWant, dst *Opened) *generation {
 }
 
 // finish joins the key of a group with that of a period.
-func (o *Opened) finish(gen *generation, p *period) {
+func (o *Opened) finish(gen *wrapped.Generation, p *period) {
 	if p.ended != nil {
-		o.State, o.Receipt = Expired, p.ended.receipt
+		o.State, o.Receipt = Expired, p.ended.Receipt
 		return
 	}
-	o.State, o.PRK = Live, gen.extract(&p.key, p.serial)
+	o.State, o.PRK = Live, gen.Extract(&p.key, p.serial)
 }
 
 func (k *Keeper) coldOpen(ctx context.Context, wants []OpenWant, dst []Opened) error {

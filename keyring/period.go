@@ -6,6 +6,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // salts are retention keys in clear that one call has for itself.
@@ -76,7 +77,7 @@ func (k *Keeper) openPeriod(ctx context.Context, h *held, s *storage.RetentionKe
 		return nil, nil
 	case storage.KeyDestroyed:
 		var err error
-		p.ended, err = h.tombstone(retentionAAD(labelRetentionTombstone, k.o.Store, s), s.Record, what)
+		p.ended, err = h.tombstone(wrapped.RetentionAAD(k.o.Store, s), s.Record, what)
 		return p, err
 	case storage.KeyLive:
 	default:
@@ -86,13 +87,13 @@ func (k *Keeper) openPeriod(ctx context.Context, h *held, s *storage.RetentionKe
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", what, err)
 	}
-	plain, err := unwrap(e.retention, retentionAAD(labelRetention, k.o.Store, s), s.Record, what)
+	plain, err := wrapped.Open(e.Retention, wrapped.RetentionAAD(k.o.Store, s), s.Record, what)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(plain)
 	if len(plain) != len(p.key) {
-		return nil, unreadable(what)
+		return nil, wrapped.Unreadable(what)
 	}
 	p.key = [32]byte(plain)
 	return p, nil
@@ -110,9 +111,9 @@ func (k *Keeper) newPeriod(h *held, id storage.RetentionID) (*storage.RetentionK
 
 // sealPeriod is the next version of a retention key, under the current epoch.
 func (k *Keeper) sealPeriod(h *held, id storage.RetentionID, p *period) (*storage.RetentionKey, error) {
-	s := &storage.RetentionKey{RetentionID: id, Version: p.version + 1, Epoch: h.current.number, State: storage.KeyLive}
+	s := &storage.RetentionKey{RetentionID: id, Version: p.version + 1, Epoch: h.current.Number, State: storage.KeyLive}
 	var err error
 	plain := append(make([]byte, 0, len(p.key)), p.key[:]...)
-	s.Record, err = k.wrap(h.current.retention, retentionAAD(labelRetention, k.o.Store, s), plain)
+	s.Record, err = k.wrap(h.current.Retention, wrapped.RetentionAAD(k.o.Store, s), plain)
 	return s, err
 }

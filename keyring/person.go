@@ -7,10 +7,12 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/policy"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // Check reports whether KRIDs that a caller gave are those of persons: one that nobody has is event.ErrNotFound with
-// code unknown_person, one of a person who was erased event.ErrDenied with code erased_subject.
+// code unknown_person, one of a person who was erased event.ErrDenied with code erased_subject. That of the store
+// (OfStore) is fine also before its keyring was made.
 func (k *Keeper) Check(ctx context.Context, krids []event.KRID) error {
 	now := k.tick()
 	warm := k.leased(now)
@@ -20,8 +22,10 @@ func (k *Keeper) Check(ctx context.Context, krids []event.KRID) error {
 	if warm {
 		return nil
 	}
+	begun := k.begun()
 	return k.view(ctx, krids, func(krid event.KRID, r *ring) error {
 		switch {
+		case r == nil && krid == OfStore(k.o.Store) && !begun:
 		case r == nil:
 			return fault(event.ErrNotFound, "unknown_person", "check %s: nobody has this KRID", krid)
 		case r.ended != nil:
@@ -39,7 +43,7 @@ func (k *Keeper) References(ctx context.Context, krids []event.KRID) ([][]Refere
 		if r == nil {
 			return missing("name %s: the keyring is not there", krid)
 		}
-		known[krid] = slices.Clone(r.refs)
+		known[krid] = slices.Clone(r.References)
 		return nil
 	})
 	if err != nil {
@@ -59,14 +63,14 @@ func (k *Keeper) Person(ctx context.Context, krid event.KRID) (Person, error) {
 		if r == nil {
 			return fault(event.ErrNotFound, "unknown_person", "show %s: nobody has this KRID", krid)
 		}
-		p.Version, p.Epoch = r.version, r.epoch
+		p.Version, p.Epoch = r.Version, r.Epoch
 		if r.ended != nil {
-			p.State, p.Receipt = Erased, r.ended.receipt
+			p.State, p.Receipt = Erased, r.ended.Receipt
 			return nil
 		}
-		p.References, p.Standing = slices.Clone(r.refs), r.standing
-		for i := range r.groups {
-			p.Groups = append(p.Groups, r.groups[i].show())
+		p.References, p.Standing = slices.Clone(r.References), r.Standing
+		for i := range r.Groups {
+			p.Groups = append(p.Groups, show(&r.Groups[i]))
 		}
 		return nil
 	})
@@ -76,11 +80,12 @@ func (k *Keeper) Person(ctx context.Context, krid event.KRID) (Person, error) {
 	return p, nil
 }
 
-func (g *group) show() GroupKeys {
-	shown := GroupKeys{Group: g.name, ErasedThrough: g.erased.through, Receipt: g.erased.receipt}
-	for i := range g.gens {
-		if g.gens[i].epoch > 0 {
-			shown.Generations = append(shown.Generations, g.erased.through+uint32(i)+1)
+// show is a group without its keys.
+func show(g *wrapped.Group) GroupKeys {
+	shown := GroupKeys{Group: g.Name, ErasedThrough: g.Erased.Through, Receipt: g.Erased.Receipt}
+	for i := range g.Generations {
+		if g.Generations[i].Epoch > 0 {
+			shown.Generations = append(shown.Generations, g.Erased.Through+uint32(i)+1)
 		}
 	}
 	return shown
@@ -147,7 +152,7 @@ func (k *Keeper) Amend(ctx context.Context, krid event.KRID,
 	}
 	defer h.release()
 	_, err = k.revise(ctx, h, krid, func(r *ring, _ *storage.KeyChange) (bool, error) {
-		own, err := copyStanding(r.standing)
+		own, err := copyStanding(r.Standing)
 		if err != nil {
 			return false, err
 		}
@@ -155,8 +160,8 @@ func (k *Keeper) Amend(ctx context.Context, krid event.KRID,
 		if err != nil || !changed {
 			return false, err
 		}
-		if r.standing = own; own.Empty() {
-			r.standing = nil
+		if r.Standing = own; own.Empty() {
+			r.Standing = nil
 		}
 		return true, nil
 	})
@@ -166,9 +171,12 @@ func (k *Keeper) Amend(ctx context.Context, krid event.KRID,
 // copyStanding is a deep copy.
 func copyStanding(s *policy.Standing) (*policy.Standing, error) {
 	own := &policy.Standing{}
-	b, err := encodeStanding(s)
-	if err != nil || len(b) == 0 {
-		return own, err
+	if s.Empty() {
+		return own, nil
+	}
+	b, err := s.MarshalBinary()
+	if err != nil {
+		return nil, err
 	}
 	return own, own.UnmarshalBinary(b)
 }
@@ -176,7 +184,7 @@ func copyStanding(s *policy.Standing) (*policy.Standing, error) {
 // AddReference makes a person known by another reference. One that is another person's is event.ErrConflict with code
 // reference_taken, one of a person who was erased event.ErrDenied with code erased_subject.
 func (k *Keeper) AddReference(ctx context.Context, krid event.KRID, ref Reference) error {
-	if err := ref.validate(0); err != nil {
+	if err := validate(ref, 0); err != nil {
 		return err
 	}
 	h, err := k.hold(ctx, false)
@@ -191,11 +199,11 @@ func (k *Keeper) AddReference(ctx context.Context, krid event.KRID, ref Referenc
 		return err
 	}
 	_, err = k.revise(ctx, h, krid, func(r *ring, _ *storage.KeyChange) (bool, error) {
-		if slices.Contains(r.refs, ref) {
+		if slices.Contains(r.References, ref) {
 			return false, nil
 		}
-		if len(r.refs) >= maxReferences {
-			return false, event.Invalid("too_many_references", "add reference: %s has %d", krid, len(r.refs))
+		if len(r.References) >= maxReferences {
+			return false, event.Invalid("too_many_references", "add reference: %s has %d", krid, len(r.References))
 		}
 		holders, err := k.holders(ctx, h, []Reference{ref})
 		if err != nil {
@@ -204,7 +212,7 @@ func (k *Keeper) AddReference(ctx context.Context, krid event.KRID, ref Referenc
 		if holders[0].suppressed(event.Micros(k.o.Clock.Now())) {
 			return false, erasedSubject("add reference to %s: its person was erased", krid)
 		}
-		r.refs = append(r.refs, ref)
+		r.References = append(r.References, ref)
 		return true, nil
 	})
 	return err

@@ -352,20 +352,3 @@ func TestTwoKeepersAgreeWithAModel(t *testing.T) {
 		})
 	})
 }
-
-// TestRecordsAreExact: what a decoder takes is written the same again, and nothing makes it panic.
-func TestRecordsAreExact(t *testing.T) {
-	names := []string{"lethe", "customer", "contact"}
-	rapid.Check(t, func(t *rapid.T) {
-		plain := rapid.SliceOfN(rapid.Byte(), 0, 120).Draw(t, "plaintext")
-		if rapid.Bool().Draw(t, "likely") { // a keyring with one byte changed
-			plain = append([]byte{1, 1, 2, 4, '4', '7', '1', '1', 1, 6}, make([]byte, 33)...)
-			plain[rapid.IntRange(0, len(plain)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
-		}
-		own := rapid.Bool().Draw(t, "own")
-		again, err := keyring.DecodeForTest(plain, names, own)
-		if err == nil && string(again) != string(plain) {
-			t.Fatalf("%x is written as %x", plain, again)
-		}
-	})
-}

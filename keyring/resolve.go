@@ -6,6 +6,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // Resolve returns who is known by references, index by index. One that nobody is known by gets the zero KRID or, with
@@ -45,7 +46,7 @@ func (k *Keeper) resolve(ctx context.Context, refs []Reference, krids []event.KR
 		if _, twice := s.at[ref]; twice || !krids[i].IsZero() {
 			continue
 		}
-		if err := ref.validate(i); err != nil {
+		if err := validate(ref, i); err != nil {
 			return err
 		}
 		s.at[ref] = i
@@ -81,7 +82,19 @@ func (k *Keeper) resolve(ctx context.Context, refs []Reference, krids []event.KR
 	return nil
 }
 
-func (r Reference) validate(i int) error {
+// Bounds of references, names and receipts, in bytes.
+const (
+	maxKind      = 255
+	maxReference = 4096
+	maxReceipt   = 255
+	maxName      = 255
+)
+
+// maxReferences is by how many references one person is known at most.
+const maxReferences = 1000
+
+// validate checks a reference that a caller gave as the one with an index.
+func validate(r Reference, i int) error {
 	if r.Kind == "" || len(r.Kind) > maxKind || r.Ref == "" || len(r.Ref) > maxReference {
 		return event.Invalid("malformed_reference",
 			"resolve reference %d: want a kind of 1 to %d and a name of 1 to %d bytes", i, maxKind, maxReference)
@@ -135,7 +148,7 @@ func (r *ring) mustHold(ref Reference, krid event.KRID, i int) error {
 		return missing("resolve reference %d: keyring %s is not there", i, krid)
 	case r.ended != nil:
 		return erasedSubject("resolve reference %d: %s was erased", i, krid)
-	case !slices.Contains(r.refs, ref):
+	case !slices.Contains(r.References, ref):
 		return fault(event.ErrCorrupt, "lookup_mismatch", "resolve reference %d: keyring %s has none such", i, krid).
 			Hint("restore the keystore from a backup")
 	}
@@ -156,10 +169,10 @@ func (k *Keeper) holders(ctx context.Context, h *held, refs []Reference) ([]hold
 	tokens := make([]storage.LookupToken, 0, each*len(refs))
 	for _, ref := range refs {
 		for _, e := range h.all {
-			tokens = append(tokens, e.lookup(ref))
+			tokens = append(tokens, e.Lookup(ref))
 		}
 		// Last: an erasure puts it in the place of the others, so that one of them is seen whenever they are read.
-		tokens = append(tokens, h.current.suppression(ref))
+		tokens = append(tokens, h.current.Suppression(ref))
 	}
 	found, err := k.keys.Lookups(ctx, tokens)
 	if err != nil {
@@ -217,8 +230,8 @@ func (k *Keeper) mint(ctx context.Context, h *held, s *search) error {
 	minted := make([]*ring, len(s.refs))
 	changes := make([]storage.KeyChange, len(s.refs))
 	for i, ref := range s.refs {
-		r := &ring{born: h.current.number, refs: []Reference{ref}}
-		if err := k.random(r.krid[:]); err != nil {
+		r := &ring{Keyring: wrapped.Keyring{Born: h.current.Number, References: []Reference{ref}}}
+		if err := k.random(r.KRID[:]); err != nil {
 			return err
 		}
 		if err := k.seal(h, r, dir, &changes[i]); err != nil {
@@ -237,7 +250,7 @@ func (k *Keeper) mint(ctx context.Context, h *held, s *search) error {
 			lost = append(lost, ref)
 			continue
 		}
-		s.found[ref] = minted[i].krid
+		s.found[ref] = minted[i].KRID
 		minted[i].stored(changes[i].Keyring, now)
 		k.cache.put(minted[i], as)
 	}

@@ -2,12 +2,9 @@ package keyring
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
-	"math"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -27,8 +24,8 @@ type Rolled struct {
 // begins. What other Keepers write under the old epoch before they know of the new one (within their TTL) is moved by
 // the next Roll. The old root key stays until DestroyEpoch.
 //
-// progress, if not nil, is told now and then how many keyrings are done, and of about how many. A keyring that does not
-// open stays, and the others are moved before Roll returns what is wrong with it.
+// progress, if not nil, is told now and then how many keyrings are done, and of how many that were found so far. A
+// keyring that does not open stays, and the others are moved before Roll returns what is wrong with it.
 func (k *Keeper) Roll(ctx context.Context, progress func(done, total int)) (Rolled, error) {
 	if progress == nil {
 		progress = func(int, int) {}
@@ -44,7 +41,7 @@ func (k *Keeper) Roll(ctx context.Context, progress func(done, total int)) (Roll
 	if h, err = k.advance(ctx, h); err != nil {
 		return Rolled{}, err
 	}
-	r := roll{k: k, h: h, done: Rolled{Epoch: h.current.number}, progress: progress}
+	r := roll{k: k, h: h, done: Rolled{Epoch: h.current.Number}, progress: progress, doubled: map[event.KRID]bool{}}
 	for {
 		before := r.done
 		if err = r.keyrings(ctx); err == nil {
@@ -61,7 +58,7 @@ func (k *Keeper) Roll(ctx context.Context, progress func(done, total int)) (Roll
 		return r.done, r.unmoved
 	}
 	progress(r.done.Keyrings, r.done.Keyrings)
-	r.done.Epoch = h.current.number
+	r.done.Epoch = h.current.Number
 	return r.done, nil
 }
 
@@ -71,15 +68,15 @@ func (k *Keeper) advance(ctx context.Context, h *held) (*held, error) {
 	if err != nil {
 		return h, err
 	}
-	left, err := k.left(ctx, h, h.current.number)
+	left, err := k.left(ctx, h, h.current.Number)
 	if err != nil || left {
 		return h, err
 	}
-	stored, next, err := k.makeEpoch(ctx, h.current.number+1, h.current)
+	stored, next, err := k.makeEpoch(ctx, h.current.Number+1, h.current)
 	if err != nil {
 		return h, err
 	}
-	defer next.wipe()
+	defer next.Wipe()
 	// The store's own keyring moves in the same change: of two who roll at once one wins, whatever number they gave.
 	found, err := k.fetch(ctx, h, []event.KRID{OfStore(k.o.Store)})
 	if err != nil {
@@ -87,7 +84,7 @@ func (k *Keeper) advance(ctx context.Context, h *held) (*held, error) {
 	}
 	defer found.wipe()
 	own := found[OfStore(k.o.Store)]
-	if own == nil || own.own == nil {
+	if own == nil || own.Register == nil {
 		return h, missing("roll: the store's own keyring is not there")
 	}
 	c := storage.KeyChange{Epoch: &stored, Store: k.o.Store}
@@ -118,6 +115,9 @@ func (k *Keeper) regain(ctx context.Context, h *held) (*held, error) {
 	if err != nil {
 		return h, err
 	}
+	if len(live) > 0 {
+		again.guard = live[len(live)-1]
+	}
 	h.release()
 	return again, nil
 }
@@ -144,7 +144,7 @@ func (k *Keeper) eachPeriod(ctx context.Context, h *held, show func([]storage.Re
 	if err != nil {
 		return err
 	}
-	for ids := range slices.Chunk(slices.Collect(maps.Keys(dir.retentions)), batchSize) {
+	for ids := range slices.Chunk(slices.Collect(maps.Keys(dir.Retentions)), batchSize) {
 		found, err := k.keys.Retentions(ctx, ids)
 		if err != nil {
 			return err
@@ -161,46 +161,94 @@ type roll struct {
 	k        *Keeper
 	h        *held
 	done     Rolled
+	found    int // keyrings that were under older epochs
 	progress func(done, total int)
-	unmoved  error // why a keyring could not be moved
+	unmoved  error               // why a keyring could not be moved
+	doubled  map[event.KRID]bool // their references have tokens that are another's
 }
 
-// keyrings moves what is under older epochs, from the first KRID to the last. While one batch is being moved, the next
-// is read.
+// keyrings moves what is under older epochs, a chunk at a time: first the new tokens, in their own order, then the
+// keyrings, in that of the keystore. Whoever is under an epoch has tokens there, and a roll that is cut off between the
+// two is continued with those who are not.
 func (r *roll) keyrings(ctx context.Context) error {
-	q := storage.KeyringQuery{Before: r.h.current.number, Live: true, Limit: batchSize}
-	done := r.done.Keyrings
+	x := &indexer{k: r.k, guard: r.h.guard, doubled: r.double}
+	from := &reaper{
+		k: r.k, h: r.h, epochs: []*epoch{r.h.current}, lost: r.stays,
+		q: storage.KeyringQuery{Before: r.h.current.Number, Live: true},
+	}
+	for {
+		x.suspect = false
+		v, err := from.reap(ctx)
+		if err != nil {
+			return err
+		}
+		r.found += len(v.seen)
+		r.progress(r.done.Keyrings, max(r.done.Keyrings, r.found))
+		if err := x.add(ctx, v.pairs); err != nil {
+			return err
+		}
+		v.pairs = nil
+		if err := r.moveAll(ctx, v); err != nil || v.done {
+			return err
+		}
+	}
+}
+
+// double notes that a token is another's.
+func (r *roll) double(p pair, of event.KRID) {
+	r.doubled[p.krid] = true
+	_ = r.stays(fault(event.ErrCorrupt, "reference_doubled", "roll keyring %s: a reference of it is also that of %s",
+		p.krid, of))
+}
+
+// stays notes why a keyring stays where it is, unless it is a reason to stop.
+func (r *roll) stays(err error) error {
+	if !errors.Is(err, event.ErrCorrupt) && !errors.Is(err, event.ErrFormat) {
+		return err
+	}
+	if r.unmoved == nil {
+		r.unmoved = fmt.Errorf("roll: %w", err)
+	}
+	return nil
+}
+
+// moveAll moves the keyrings of a chunk. While some are being moved, the next are read.
+func (r *roll) moveAll(ctx context.Context, v *harvest) error {
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	var next []storage.Keyring
 	var err error
-	read := func() { next, err = r.k.keys.ScanKeyrings(ctx, q) }
+	first, last := 0, 0
+	read := func() {
+		first, last = last, min(last+r.k.sizes.moved, len(v.seen))
+		if next = nil; first < last {
+			next, err = r.k.keys.Keyrings(ctx, v.krids(first, last))
+		}
+	}
 	for read(); ; reading.Wait() {
 		if err != nil || len(next) == 0 {
 			return err
 		}
-		found := next
-		q.After = found[len(found)-1].KRID
-		part := float64(binary.BigEndian.Uint32(q.After[:])) / math.MaxUint32
+		found, told := next, v.seen[first:last]
 		reading.Go(read)
 		for round := 0; len(found) > 0; round++ {
 			if round == maxRounds {
 				return contended("the keyrings")
 			}
 			var failed error
-			if found, failed = r.move(ctx, found); failed != nil {
+			if found, failed = r.move(ctx, found, told); failed != nil {
 				return failed
 			}
+			told = nil // those that changed meanwhile may have more references now
 		}
-		// KRIDs are random: how far through them is how far through the keyrings.
-		total := done + int(float64(r.done.Keyrings-done)/max(part, 1e-9))
-		r.progress(r.done.Keyrings, max(r.done.Keyrings, total))
+		r.progress(r.done.Keyrings, max(r.done.Keyrings, r.found))
 	}
 }
 
-// move wraps keyrings anew, and returns as they are now those that changed meanwhile.
-func (r *roll) move(ctx context.Context, found []storage.Keyring) ([]storage.Keyring, error) {
-	changes, err := r.rewrap(ctx, found)
+// move wraps keyrings anew, and returns as they are now those that changed meanwhile. told says which have their tokens,
+// by index; nil: nobody.
+func (r *roll) move(ctx context.Context, found []storage.Keyring, told []sighting) ([]storage.Keyring, error) {
+	changes, err := r.rewrap(ctx, found, told)
 	if err != nil {
 		return nil, err
 	}
@@ -214,12 +262,9 @@ func (r *roll) move(ctx context.Context, found []storage.Keyring) ([]storage.Key
 		case o.Stored:
 			r.done.Keyrings++
 		case o.Keyring != nil:
-			if s := o.Keyring; s.State == storage.KeyLive && s.Epoch < r.h.current.number {
-				again = append(again, *s)
+			if r.behind(o.Keyring) {
+				again = append(again, *o.Keyring)
 			}
-		case o.Lookup != nil:
-			r.stays(fault(event.ErrCorrupt, "reference_doubled", "roll keyring %s: a reference of it is also that of %s",
-				changes[i].Keyring.KRID, o.Lookup.KRID))
 		default:
 			return nil, fault(event.ErrConflict, "keystore_refused", "roll keyring %s: the keystore refused",
 				changes[i].Keyring.KRID)
@@ -228,59 +273,36 @@ func (r *roll) move(ctx context.Context, found []storage.Keyring) ([]storage.Key
 	return again, nil
 }
 
-// stays notes why a keyring stays where it is.
-func (r *roll) stays(err error) {
-	if r.unmoved == nil {
-		r.unmoved = err
-	}
+// behind tells whether a keyring is to be moved.
+func (r *roll) behind(s *storage.Keyring) bool {
+	return s.State == storage.KeyLive && s.Epoch < r.h.current.Number && !r.doubled[s.KRID]
 }
 
-// rewrap makes the changes that move keyrings, on all cores.
-func (r *roll) rewrap(ctx context.Context, found []storage.Keyring) ([]storage.KeyChange, error) {
-	dir, err := r.k.know(ctx, r.h)
+// rewrap makes the changes that move keyrings.
+func (r *roll) rewrap(ctx context.Context, found []storage.Keyring, told []sighting) ([]storage.KeyChange, error) {
+	changes := make([]storage.KeyChange, len(found))
+	errs, err := r.k.openEach(ctx, r.h, found, func(i int, ring *ring) error {
+		if !r.behind(&found[i]) {
+			return nil
+		}
+		ring.moved = told != nil && told[i].version == ring.Version
+		return r.k.seal(r.h, ring, r.k.dir.Load(), &changes[i])
+	})
 	if err != nil {
 		return nil, err
 	}
-	for i := range found { // what is opened below must not be looked for by several at once
-		if _, err := r.k.meet(ctx, r.h, found[i].Epoch); err != nil {
-			return nil, err
-		}
-	}
-	changes, errs := make([]storage.KeyChange, len(found)), make([]error, len(found))
-	workers := min(runtime.GOMAXPROCS(0), len(found)/64+1)
-	var group sync.WaitGroup
-	for w := range workers {
-		group.Go(func() {
-			for i := w; i < len(found); i += workers {
-				errs[i] = r.rewrapOne(ctx, &found[i], dir, &changes[i])
-			}
-		})
-	}
-	group.Wait()
 	kept := changes[:0]
 	for i, err := range errs {
 		switch {
-		case err == nil:
+		case err != nil:
+			if err := r.stays(err); err != nil {
+				return nil, err
+			}
+		case changes[i].Keyring != nil:
 			kept = append(kept, changes[i])
-		case errors.Is(err, event.ErrCorrupt), errors.Is(err, event.ErrFormat):
-			r.stays(fmt.Errorf("roll: %w", err))
-		default:
-			return nil, err
 		}
 	}
 	return kept, nil
-}
-
-func (r *roll) rewrapOne(ctx context.Context, s *storage.Keyring, dir *directory, c *storage.KeyChange) error {
-	ring, err := r.k.open(ctx, r.h, s)
-	if err != nil {
-		return err
-	}
-	defer ring.wipe()
-	if known := r.k.dir.Load(); known != nil { // opening may have learnt names
-		dir = known
-	}
-	return r.k.seal(r.h, ring, dir, c)
 }
 
 // retentions moves retention keys.
@@ -289,7 +311,7 @@ func (r *roll) retentions(ctx context.Context) error {
 		var changes []storage.KeyChange
 		for i := range found {
 			s := &found[i]
-			if s.State != storage.KeyLive || s.Epoch >= r.h.current.number {
+			if s.State != storage.KeyLive || s.Epoch >= r.h.current.Number {
 				continue
 			}
 			p, err := r.k.openPeriod(ctx, r.h, s)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // sealings is how many values are sealed under a generation, on average, before the next one begins; a roll of one
@@ -17,7 +18,8 @@ const sealings = 10_000
 // ForSealing writes the keys for wants to dst, index by index; dst is at least as long. Generations and retention keys
 // that are not there are made, and are durable when ForSealing returns. A person who was erased is event.ErrDenied with
 // code erased_subject, a period whose key was destroyed event.ErrInvalid with code retention_passed, a keyring that is
-// not there event.ErrCorrupt with code key_missing; dst then holds no key, and nothing was made.
+// not there event.ErrCorrupt with code key_missing; dst then holds no key, and nothing was made. The store's own
+// keyring (OfStore) is made with the first epoch: by the first sealing for it, if nobody was minted before.
 func (k *Keeper) ForSealing(ctx context.Context, wants []Want, dst []Key) error {
 	now := k.tick()
 	leased := k.leased(now)
@@ -49,7 +51,7 @@ func (k *Keeper) warmSeal(w *Want, now int64, dst *Key) bool {
 	s.mu.Lock()
 	if r := k.cache.find(s, w.KRID, now); r != nil && r.ended == nil && s.quiet > 1 {
 		if g := r.usable(w.Group, k.newest.Load()); g != nil {
-			dst.Generation, dst.PRK = g.newest(), g.last().extract(&salt, serial)
+			dst.Generation, dst.PRK = g.Newest(), g.Last().Extract(&salt, serial)
 			s.quiet--
 		}
 	}
@@ -67,9 +69,9 @@ func stored(class string, bucket int64) storage.RetentionID {
 }
 
 // usable is a group if what is sealed in an epoch may be sealed under its newest generation; nil: one has to be made.
-func (r *ring) usable(name string, epoch uint32) *group {
-	g := r.group(name)
-	if g == nil || len(g.gens) == 0 || g.last().epoch < epoch {
+func (r *ring) usable(name string, epoch uint32) *wrapped.Group {
+	g := r.Group(name)
+	if g == nil || len(g.Generations) == 0 || g.Last().Epoch < epoch {
 		return nil
 	}
 	return g
@@ -112,7 +114,9 @@ type sealing struct {
 }
 
 func (k *Keeper) coldSeal(ctx context.Context, wants []Want, dst []Key) error {
-	h, err := k.hold(ctx, false)
+	// What is the store's own may be the first that is ever sealed; a person's keyring is not made by sealing.
+	own := !slices.ContainsFunc(wants, func(w Want) bool { return w.KRID != OfStore(k.o.Store) })
+	h, err := k.hold(ctx, own)
 	if err != nil {
 		return err
 	}
@@ -226,12 +230,12 @@ func (s *sealing) check(w *Want) error {
 
 // lacks tells whether a want needs a new generation.
 func (s *sealing) lacks(i int) bool {
-	return s.due[i] || s.rings[s.wants[i].KRID].usable(s.wants[i].Group, s.h.current.number) == nil
+	return s.due[i] || s.rings[s.wants[i].KRID].usable(s.wants[i].Group, s.h.current.Number) == nil
 }
 
 // begin adds the generations that are lacking, and writes each keyring that gets one. These may be more than were
 // lacking before names were asked for: that may have shown a newer epoch.
-func (s *sealing) begin(dir *directory) ([]storage.KeyChange, error) {
+func (s *sealing) begin(dir *wrapped.Directory) ([]storage.KeyChange, error) {
 	changed := map[event.KRID]bool{}
 	for _, i := range s.cold {
 		if !s.lacks(i) { // another want of the call may have brought it
@@ -239,21 +243,21 @@ func (s *sealing) begin(dir *directory) ([]storage.KeyChange, error) {
 		}
 		s.due[i] = false
 		r, name := s.rings[s.wants[i].KRID], s.wants[i].Group
-		g := r.group(name)
+		g := r.Group(name)
 		if g == nil {
-			r.groups = append(r.groups, group{name: name, number: dir.numbers[name]})
-			g = &r.groups[len(r.groups)-1]
+			r.Groups = append(r.Groups, wrapped.Group{Name: name, Number: dir.Numbers[name]})
+			g = &r.Groups[len(r.Groups)-1]
 		}
-		if g.newest() == math.MaxUint32 {
-			return nil, fault(event.ErrFull, "generations_full", "seal for %s: group %s has no generation left", r.krid,
+		if g.Newest() == math.MaxUint32 {
+			return nil, fault(event.ErrFull, "generations_full", "seal for %s: group %s has no generation left", r.KRID,
 				name)
 		}
-		fresh := generation{epoch: s.h.current.number}
-		if err := s.k.random(fresh.key[:]); err != nil {
+		fresh := wrapped.Generation{Epoch: s.h.current.Number}
+		if err := s.k.random(fresh.Key[:]); err != nil {
 			return nil, err
 		}
-		g.gens = grown(g.gens, fresh)
-		changed[r.krid] = true
+		g.Generations = grown(g.Generations, fresh)
+		changed[r.KRID] = true
 	}
 	changes := make([]storage.KeyChange, 0, len(changed))
 	for krid := range changed {
@@ -267,8 +271,8 @@ func (s *sealing) begin(dir *directory) ([]storage.KeyChange, error) {
 }
 
 // grown appends a generation, and leaves no key behind where append would.
-func grown(gens []generation, g generation) []generation {
-	longer := append(make([]generation, 0, len(gens)+1), gens...)
+func grown(gens []wrapped.Generation, g wrapped.Generation) []wrapped.Generation {
+	longer := append(make([]wrapped.Generation, 0, len(gens)+1), gens...)
 	clear(gens)
 	return append(longer, g)
 }
@@ -305,8 +309,8 @@ func (s *sealing) commit(ctx context.Context, changes []storage.KeyChange) error
 func (s *sealing) answer(dst []Key) {
 	for _, i := range s.cold {
 		w := &s.wants[i]
-		g := s.rings[w.KRID].group(w.Group)
+		g := s.rings[w.KRID].Group(w.Group)
 		salt := s.salts[stored(w.Class, w.Bucket)]
-		dst[i] = Key{Generation: g.newest(), PRK: g.last().extract(&salt.key, 0)}
+		dst[i] = Key{Generation: g.Newest(), PRK: g.Last().Extract(&salt.key, 0)}
 	}
 }

@@ -3,10 +3,11 @@ package keyring
 import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/policy"
+	"github.com/lethe-es/lethe/wrapped"
 )
 
 // Reference is by what callers know a person: the kind of entity and its name there, normalised by the policy.
-type Reference struct{ Kind, Ref string }
+type Reference = wrapped.Reference
 
 // Want asks for the key of one person's group of data in one period of a retention class.
 type Want struct {
@@ -67,6 +68,6 @@ type GroupKeys struct {
 	Receipt       string   // of that erasure
 }
 
-// OfStore is the KRID of the store's own keyring: what is sealed, but belongs to no person. It is there as soon as
-// anything was minted.
+// OfStore is the KRID of the store's own keyring: what is sealed, but belongs to no person. It is made
+// with the first epoch.
 func OfStore(store event.StoreID) event.KRID { return event.KRID(store) }

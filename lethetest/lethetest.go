@@ -7,7 +7,7 @@
 //	clock.Advance(24 * time.Hour)
 //
 // RunStore is the suite that every store is held to, wherever it keeps its events and over whatever network it is
-// reached: what it holds, programs may rely on.
+// reached: what it holds, programs may rely on. RunSealed is the same for stores that hold personal data.
 package lethetest
 
 import (

@@ -368,3 +368,23 @@ func usesKept(t *testing.T, r *sealedRig) {
 		t.Errorf("the use is %+v", u)
 	}
 }
+
+// upkeepAliased: streams of persons are ended and pruned by a reference, by actors who are persons too.
+func upkeepAliased(t *testing.T, r *sealedRig) {
+	a := ada()
+	stream := event.Stream("customer", a.email)
+	r.append(t, stream, a.moved(), a.moved())
+	by := r.As(event.Actor{Kind: "employee", ID: "clerk@example.org"})
+	if err := by.TruncateStream(t.Context(), stream, 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := by.CloseStream(t.Context(), stream); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.sealing().Append(t.Context(), stream, event.Any, a.moved())
+	fails(t, "append to an ended stream", err, event.ErrClosed, "stream_closed")
+	hides(t, "the error", err.Error(), a)
+	for _, e := range collect(t, r.sealing().Query(t.Context(), lethe.Query{Pruned: true})) {
+		hides(t, e.Type, shown(t, &e), a)
+	}
+}

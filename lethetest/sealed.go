@@ -50,6 +50,7 @@ func sealedCases() []sealedCase {
 		{"PolicyNext", policyNext},
 		{"KeysAway", keysAway},
 		{"UsesKept", usesKept},
+		{"UpkeepAliased", upkeepAliased},
 	}
 }
 

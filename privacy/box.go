@@ -10,6 +10,7 @@ import (
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/ledger"
+	"github.com/lethe-es/lethe/schema"
 	"github.com/lethe-es/lethe/sealed"
 )
 
@@ -19,12 +20,16 @@ type prk = [32]byte
 // bench is memory and tools for sealing and opening boxes, one goroutine at a time. It holds plaintext while it works
 // and clears it when it is done.
 type bench struct {
-	ledger  ledger.Scratch
-	slots   []ledger.Slot
-	content sealed.Content
-	plain   []byte
-	info    []byte
-	aad     []byte
+	ledger   ledger.Scratch
+	slots    []ledger.Slot
+	content  sealed.Content
+	plain    []byte
+	cipher   []byte       // of the boxes of one event
+	boxes    []sealed.Box // likewise
+	info     []byte
+	aad      []byte
+	values   []schema.Filling // of one event
+	findings schema.Findings  // in what is open of one event
 }
 
 // clear overwrites what the bench held of plaintext.
@@ -33,7 +38,7 @@ func (w *bench) clear() {
 	clear(w.content.Slots[:cap(w.content.Slots)])
 	clear(w.slots[:cap(w.slots)])
 	w.content = sealed.Content{Slots: w.content.Slots[:0]}
-	w.slots = w.slots[:0]
+	w.slots, w.cipher = w.slots[:0], w.cipher[:0]
 }
 
 // commit makes the commitment over the content. Slots must be in canonical order.
@@ -47,7 +52,8 @@ func (w *bench) commit(c *sealed.Content) [32]byte {
 	return w.ledger.Root(c.Seed, w.slots)
 }
 
-// seal puts content into box, whose header and commitment are complete, for the owners with these keys.
+// seal puts content into box, whose header and commitment are complete, for the owners with these keys. Its cipher is
+// memory of the bench.
 func (w *bench) seal(box *sealed.Box, place *sealed.Place, c *sealed.Content, keys []prk, rand io.Reader) error {
 	w.plain = sealed.AppendContent(w.plain[:0], c)
 	w.aad = box.AppendAAD(w.aad[:0], place)
@@ -65,8 +71,9 @@ func (w *bench) seal(box *sealed.Box, place *sealed.Place, c *sealed.Content, ke
 	if _, err := io.ReadFull(rand, box.Nonce[:]); err != nil {
 		return fmt.Errorf("seal: read randomness: %w", err)
 	}
-	room := make([]byte, 0, len(w.plain)+gcm.Overhead())
-	box.Cipher = gcm.Seal(room, box.Nonce[:], w.plain, w.aad)
+	at := len(w.cipher)
+	w.cipher = gcm.Seal(slices.Grow(w.cipher, len(w.plain)+gcm.Overhead()), box.Nonce[:], w.plain, w.aad)
+	box.Cipher = w.cipher[at:len(w.cipher):len(w.cipher)]
 	return nil
 }
 

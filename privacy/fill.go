@@ -16,7 +16,7 @@ import (
 	"github.com/lethe-es/lethe/sealed"
 )
 
-// filler puts opened values into one event.
+// filler puts opened values into one event after the other.
 type filler struct {
 	event  *event.Event
 	values []schema.Filling
@@ -39,6 +39,12 @@ func (f *filler) take(c *sealed.Content) {
 				Bytes: slices.Clone(s.Value)})
 		}
 	}
+}
+
+// done gives the room of the values back to the bench, without what was in it.
+func (f *filler) done(w *bench) {
+	clear(f.values)
+	w.values = f.values[:0]
 }
 
 // finish puts the values of the data in, in the order of their places.

@@ -48,6 +48,20 @@ func (p *Privacy) SetPolicy(ctx context.Context, by event.Actor, text []byte, dr
 	if err != nil {
 		return nil, err
 	}
+	for try := 0; ; try++ {
+		changes, err := p.setPolicy(ctx, by, next, dry)
+		if !errors.Is(err, log.ErrFenced) || try == governTries { // what it was compared with holds no more
+			return changes, err
+		}
+	}
+}
+
+// governTries bounds how often a policy or a schema is checked again because others came to hold meanwhile.
+const governTries = 20
+
+func (p *Privacy) setPolicy(ctx context.Context, by event.Actor, next *policy.Policy, dry bool,
+) ([]policy.Change, error) {
+	document := next.Document()
 	st, err := p.refresh(ctx)
 	if err != nil {
 		return nil, err
@@ -75,12 +89,12 @@ func (p *Privacy) SetPolicy(ctx context.Context, by event.Actor, text []byte, dr
 		return nil, err
 	}
 	request := &log.Request{Writes: []log.Write{{Stream: policy.SetStream(), Expected: event.Any,
-		Events: []event.Draft{draft}}}}
+		Events: []event.Draft{draft}}}, Sealing: &log.Sealing{Fence: st.fence}}
 	if kinds := becoming(st.policy, next); len(kinds) > 0 {
 		request.Condition = &event.Condition{Filter: event.Filter{{Kinds: kinds}}, After: after}
 	}
 	_, err = p.govern(ctx, by, request, everybody)
-	if errors.Is(err, event.ErrConflict) {
+	if errors.Is(err, event.ErrConflict) && !errors.Is(err, log.ErrFenced) {
 		return nil, event.Errorf(event.ErrConflict, "set policy: events of a kind that is to become personal came meanwhile").
 			Hint("nothing was set; check it again")
 	}

@@ -100,7 +100,8 @@ func TestFenceSweep(t *testing.T) {
 	ctx := context.Background()
 	fences := map[string]func(r *rig) error{
 		"policy": func(r *rig) error {
-			_, err := r.SetPolicy(ctx, event.Actor{}, []byte(strings.Replace(document, `"case": {}`, `"case": {}, "x": {}`, 1)), false)
+			other := strings.Replace(document, `"case": {}`, `"case": {}, "x": {}`, 1)
+			_, err := r.SetPolicy(ctx, event.Actor{}, []byte(other), false)
 			return err
 		},
 		"schema": func(r *rig) error {
@@ -265,7 +266,8 @@ func TestNothingLeftOver(t *testing.T) {
 		{`{"customer":"2","name":"b","income":7}`, "finance /income 2, identity /name 2"},
 		{`{"customer":"3","name":"c","house":"h"}`, "identity /name 2, store-only /house 2"},
 		{`{"customer":"1","name":"d","email":"e"}`, "contact /email 2, identity /name 2"},
-		{`{"customer":"2","name":"e","email":null,"home":"x","spouse":"1"}`, "contact /home 2, contact /email 1, identity /name 2"},
+		{`{"customer":"2","name":"e","email":null,"home":"x","spouse":"1"}`,
+			"contact /home 2, contact /email 1, identity /name 2"},
 	} {
 		for range 5 {
 			result := r.mustAppend(event.Stream("case", "c1"), event.Draft{Type: "Registered", Data: []byte(c.data)})

@@ -3,6 +3,8 @@ package privacy
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/keyring"
@@ -61,13 +63,14 @@ type reading struct {
 	first   []int   // in boxes, of each record; and one more
 	from    []int   // in owner, of each box; and one more
 
-	state *state
-	grant *policy.Grant
-	actor event.Actor // under its alias
-	words []byte      // of the reason, sealed
-	wants []keyring.OpenWant
-	keys  []keyring.Opened
-	names names
+	state  *state
+	moment time.Time // as of which it is decided: what is recorded is what is released
+	grant  *policy.Grant
+	actor  event.Actor // under its alias
+	words  []byte      // of the reason, sealed
+	wants  []keyring.OpenWant
+	keys   []keyring.Opened
+	names  names
 }
 
 // owned is what becomes of one owner's key of a box.
@@ -76,6 +79,11 @@ type owned struct {
 }
 
 func (r *reading) decode() error {
+	boxes := 0
+	for i := range r.records {
+		boxes += sealed.Count(r.records[i].Boxes)
+	}
+	r.boxes, r.first = slices.Grow(r.boxes, boxes), slices.Grow(r.first, len(r.records)+1)
 	for i := range r.records {
 		e, err := r.records[i].Event()
 		if err != nil {
@@ -157,7 +165,13 @@ func (r *reading) decide(ctx context.Context, o event.Opening) (err error) {
 	if r.grant, err = r.state.policy.Grant(aliased); err != nil {
 		return err
 	}
-	r.wants, r.owner, r.from = r.wants[:0], r.owner[:0], r.from[:0]
+	r.moment = r.clock.Now()
+	owners := 0
+	for i := range r.boxes {
+		owners += len(r.boxes[i].Owners)
+	}
+	r.wants, r.owner = slices.Grow(r.wants[:0], owners), slices.Grow(r.owner[:0], owners)
+	r.from = slices.Grow(r.from[:0], len(r.boxes)+1)
 	for i := range r.boxes {
 		b := &r.boxes[i]
 		r.from = append(r.from, len(r.owner))
@@ -193,14 +207,13 @@ func (r *reading) of(i int) verdict {
 	if why := r.grant.Of(b.Group); why != "" {
 		return verdict{why: why}
 	}
-	now := r.clock.Now()
-	gone, opens := verdict{}, verdict{owner: -1}
+	gone, opens, stays := verdict{}, verdict{owner: -1}, event.Withholding("")
 	for j, o := range r.owner[r.from[i]:r.from[i+1]] {
 		key := &r.keys[o.want]
 		switch {
 		case key.State == keyring.Live && b.Cipher != nil:
-			if why := r.grant.Person(b.Group, key.Standing, now); why != "" {
-				return verdict{why: why}
+			if why := r.grant.Person(b.Group, key.Standing, r.moment); why != "" && stays != event.WithheldRestricted {
+				stays = why // not that of whose alias is lower: a restriction counts before anything else
 			}
 			if opens.owner < 0 {
 				opens.owner = j
@@ -211,7 +224,10 @@ func (r *reading) of(i int) verdict {
 			gone = verdict{why: event.WithheldErased, receipt: key.Receipt}
 		}
 	}
-	if opens.owner < 0 {
+	switch {
+	case stays != "":
+		return verdict{why: stays}
+	case opens.owner < 0:
 		return gone
 	}
 	return opens
@@ -240,7 +256,8 @@ func (r *reading) fill(w *bench, i int) error {
 		return nil
 	}
 	place := sealed.Place{Context: sealed.InEvent, Store: r.store, ID: e.ID, Type: e.Type, Schema: e.Schema}
-	f := filler{event: e}
+	f := filler{event: e, values: w.values[:0]}
+	defer f.done(w)
 	withheld := false
 	for n := first; n < end; n++ {
 		v := r.of(n)
@@ -258,8 +275,7 @@ func (r *reading) fill(w *bench, i int) error {
 	}
 	if withheld {
 		verdicts := func(b *sealed.Box) verdict { return r.of(r.at(b, first)) }
-		var found schema.Findings
-		if err := r.withhold(e, r.boxes[first:end], verdicts, &found); err != nil {
+		if err := r.withhold(e, r.boxes[first:end], verdicts, &w.findings); err != nil {
 			return err
 		}
 	}

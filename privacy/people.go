@@ -210,3 +210,15 @@ func (p *Privacy) Query(ctx context.Context, q storage.Query) (storage.Query, er
 	}
 	return q, w.resolve(ctx, false)
 }
+
+// Alias is an actor and a stream as the log knows them: by aliases, where their kinds are persons. Who acts may be new;
+// a stream of somebody who was never spoken of is one that is not there.
+func (p *Privacy) Alias(ctx context.Context, by event.Actor, stream event.StreamID,
+) (event.Actor, event.StreamID, error) {
+	by, err := p.alias(ctx, by)
+	if err != nil || stream.IsZero() {
+		return by, stream, err
+	}
+	q, err := p.Query(ctx, storage.Query{Stream: stream})
+	return by, q.Stream, err
+}

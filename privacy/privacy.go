@@ -29,6 +29,7 @@ type Options struct {
 	Clock     event.Clock       // nil: the machine's
 	Rand      io.Reader         // nil: crypto/rand
 	Notations []schema.Notation // in which schemas may be written
+	Languages []schema.Language // in which their upcasters may be
 }
 
 // Privacy seals and opens for one log. Safe for concurrent use.
@@ -43,6 +44,7 @@ type Privacy struct {
 
 	mu      sync.Mutex // held by who folds
 	schemas *schema.Registry
+	learned event.Position // what the log says of schemas up to here is in it
 	now     atomic.Pointer[state]
 	works   sync.Pool // of *work
 	benches sync.Pool // of *bench
@@ -58,7 +60,7 @@ func New(ctx context.Context, l *log.Log, keeper *keyring.Keeper, uses storage.U
 	}
 	p := &Privacy{
 		log: l, keeper: keeper, uses: uses, clock: o.Clock, rand: o.Rand, store: l.Identity().Store,
-		ids: event.NewIDs(o.Clock, o.Rand), schemas: schema.NewRegistry(o.Notations...),
+		ids: event.NewIDs(o.Clock, o.Rand), schemas: schema.NewRegistry(o.Notations...).With(o.Languages...),
 	}
 	p.benches.New = func() any { return new(bench) }
 	if _, err := p.refresh(ctx); err != nil {

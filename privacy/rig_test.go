@@ -92,7 +92,8 @@ const registered = `{
 	"properties": {
 		"customer": {"type": "string", "x-person": "customer"},
 		"name": {"type": "string", "x-personal": {"group": "identity", "subject": "/customer"}},
-		"email": {"type": ["string", "null"], "x-personal": {"group": "contact", "subject": "/customer", "retention": "short"}},
+		"email": {"type": ["string", "null"],
+			"x-personal": {"group": "contact", "subject": "/customer", "retention": "short"}},
 		"income": {"type": "number", "x-personal": {"group": "finance", "subject": "/customer"}},
 		"secret": {"type": "string", "x-personal": {"group": "secret", "subject": "/customer"}},
 		"house": {"type": "string", "x-personal": {"group": "store-only", "subject": "store"}},

@@ -19,8 +19,8 @@ import (
 )
 
 // person is the data of one event about an applicant. Every literal is as no encoder would write it.
-const person = `{ "customer":"4711", "name" : "Ada \u00e9\ud83d\ude00" ,"email":"ada@example.org","income":12345678901234567890.10,` +
-	`"amount":1e400,"secret":"shh","house":"the house","spouse":"4712","home":"Main Street 1",` +
+const person = `{ "customer":"4711", "name" : "Ada \u00e9\ud83d\ude00" ,"email":"ada@example.org",` +
+	`"income":12345678901234567890.10,"amount":1e400,"secret":"shh","house":"the house","spouse":"4712","home":"Main Street 1",` +
 	`"guests":[{"who":"4713","dish":"soup"},{"who":"4711","dish":"fish"}]}`
 
 func registration() event.Draft {

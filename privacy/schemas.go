@@ -32,7 +32,7 @@ type Pushed struct {
 func (p *Privacy) PushSchema(ctx context.Context, by event.Actor, v *schema.Version, dry bool) (Pushed, error) {
 	for try := 0; ; try++ {
 		pushed, err := p.pushSchema(ctx, by, v, dry)
-		if !errors.Is(err, event.ErrConflict) || try == 5 { // somebody else pushed meanwhile: this one is the next
+		if !errors.Is(err, event.ErrConflict) || try == governTries { // somebody pushed meanwhile: this one is the next
 			return pushed, err
 		}
 	}
@@ -85,7 +85,7 @@ func (p *Privacy) pushSchema(ctx context.Context, by event.Actor, v *schema.Vers
 		return out, err
 	}
 	_, err = p.govern(ctx, by, &log.Request{Writes: []log.Write{{Stream: schemaStream(), Expected: expected,
-		Events: []event.Draft{{Type: schema.TypePushed, Data: data}}}}}, everybody)
+		Events: []event.Draft{{Type: schema.TypePushed, Data: data}}}}, Sealing: &log.Sealing{Fence: st.fence}}, everybody)
 	return out, err
 }
 

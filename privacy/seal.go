@@ -177,7 +177,9 @@ func (it *item) seal(w *work) error {
 	place := sealed.Place{Context: sealed.InEvent, Store: w.store, ID: it.draft.ID, Type: it.draft.Type,
 		Schema: it.draft.Schema}
 	var keys [8]prk
-	boxes := make([]sealed.Box, len(it.boxes))
+	w.bench.cipher = w.bench.cipher[:0]
+	boxes := slices.Grow(w.bench.boxes[:0], len(it.boxes))[:len(it.boxes)]
+	w.bench.boxes = boxes
 	it.out.Commitments = make([]ledger.BoxCommitment, len(it.boxes))
 	for i := range it.boxes {
 		b := &it.boxes[i]

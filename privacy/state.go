@@ -97,6 +97,9 @@ func (p *Privacy) fenced(ctx context.Context, s *state, upTo uint64) (krids []ev
 				"ask the fences of the log: those after %d are missing", s.fence)
 		}
 		for _, f := range fences {
+			if f.Number > upTo { // of what came after the head that is asked for nothing else is known yet
+				break
+			}
 			s.fence = f.Number
 			all = all || f.KRID.IsZero()
 			if !f.KRID.IsZero() {
@@ -112,7 +115,7 @@ func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position)
 	types := []string{policy.TypeSet, schema.TypePushed, schema.TypeDemanded}
 	err := p.system(ctx, types, s.system, upTo, func(e *event.Event) error {
 		if e.Type != policy.TypeSet {
-			return p.schemas.Apply(e)
+			return p.learn(e)
 		}
 		document, err := policy.ParseSet(e.Data)
 		if err == nil {
@@ -125,6 +128,18 @@ func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position)
 	}
 	s.system = upTo
 	s.plain = len(p.schemas.Types()) == 0 && !p.schemas.Demand() && unmarked(s.policy.Document())
+	return nil
+}
+
+// learn applies an event about schemas, once: what is read for a state that then fails for another reason is read again.
+func (p *Privacy) learn(e *event.Event) error {
+	if e.Position <= p.learned {
+		return nil
+	}
+	if err := p.schemas.Apply(e); err != nil {
+		return err
+	}
+	p.learned = e.Position
 	return nil
 }
 

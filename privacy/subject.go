@@ -235,11 +235,13 @@ func (p *Privacy) Uses(ctx context.Context, q storage.UseQuery) (storage.UsePage
 	if err != nil {
 		return storage.UsePage{}, err
 	}
+	hidden := func(e storage.UseEntry) bool { return st.policy.Undisclosed(e.Group) }
+	for i := range page.Uses {
+		page.Uses[i].Entries = slices.DeleteFunc(page.Uses[i].Entries, hidden)
+	}
 	page.Uses = slices.DeleteFunc(page.Uses, func(u storage.Use) bool {
-		if declared, ok := st.policy.Purpose(u.Purpose); ok && declared.Undisclosed {
-			return true
-		}
-		return slices.ContainsFunc(u.Entries, func(e storage.UseEntry) bool { return st.policy.Undisclosed(e.Group) })
+		purpose, _ := st.policy.Purpose(u.Purpose)
+		return purpose.Undisclosed || len(u.Entries) == 0
 	})
 	return page, nil
 }

@@ -14,11 +14,16 @@ func compared(t *testing.T, before, after string, upcaster schema.Script) []stri
 	t.Helper()
 	r := schema.NewRegistry(jsonschema.New())
 	var versions []*schema.Version
-	for _, properties := range []string{before, after} {
-		v, err := r.Next(&schema.Version{Type: "T", Notation: jsonschema.Name, Text: text(properties), Upcaster: upcaster})
+	for i, properties := range []string{before, after} {
+		next := &schema.Version{Type: "T", Notation: jsonschema.Name, Text: text(properties)}
+		if i > 0 {
+			next.Upcaster = upcaster
+		}
+		v, err := r.Next(next)
 		if err != nil {
 			t.Fatal(err)
 		}
+		push(t, r, v)
 		versions = append(versions, v)
 	}
 	changes, err := schema.Compare(versions[0], versions[1])

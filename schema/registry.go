@@ -36,11 +36,19 @@ type state struct {
 
 // NewRegistry is an empty registry, for schemas in these notations.
 func NewRegistry(notations ...Notation) *Registry {
-	r := &Registry{cache: &cache{notations: map[string]Notation{}}}
+	r := &Registry{cache: &cache{notations: map[string]Notation{}, languages: map[string]Language{}}}
 	for _, n := range notations {
 		r.cache.notations[n.Name()] = n
 	}
 	r.now.Store(&state{types: map[string][]*Version{}, ids: map[event.SchemaID]*Version{}})
+	return r
+}
+
+// With gives an empty registry the languages of upcasters that it can run, and is the registry.
+func (r *Registry) With(languages ...Language) *Registry {
+	for _, l := range languages {
+		r.cache.languages[l.Name()] = l
+	}
 	return r
 }
 
@@ -122,7 +130,8 @@ func (r *Registry) Versions(typ string) []*Version { return slices.Clone(r.now.L
 func (r *Registry) Demand() bool { return r.now.Load().demand }
 
 // Next is the version that pushing v makes: with number and fingerprint, and compiled. Type, Notation, Text, Options
-// and Upcaster of v count. A schema that the type has already is event.ErrConflict with code schema_known.
+// and Upcaster of v count. A schema that the type has already is event.ErrConflict with code schema_known. An upcaster
+// that does not compile is event.ErrInvalid with code upcaster_invalid.
 func (r *Registry) Next(v *Version) (*Version, error) {
 	if r.cache.notations[v.Notation] == nil {
 		return nil, event.Invalid("schema_invalid", "check schema of %q: unknown notation %q", v.Type, v.Notation).
@@ -145,6 +154,8 @@ func (r *Registry) Next(v *Version) (*Version, error) {
 			Message: "push schema of " + v.Type + ": the store has it already", Next: "nothing is to be done"}
 	}
 	next.Number = len(now.types[v.Type]) + 1
-	_, err := next.Plan()
-	return next, err
+	if _, err := next.Plan(); err != nil {
+		return next, err
+	}
+	return next, next.checkUpcaster(r.Current(v.Type))
 }

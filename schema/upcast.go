@@ -19,10 +19,10 @@ import (
 // each personal value is a *Token: it may be moved or dropped, and there is nothing in it to compute with.
 //
 // The document is made of map[string]any, []any, string, bool, nil, json.Number and *Token, and so is the answer, which
-// may be the document itself, changed.
+// may be the document itself, changed. Of an error that is no *ScriptError only that there was one is told.
 type Upcaster struct {
 	Name string // in Version.Upcaster, with language "go"
-	Func func(document map[string]any) (map[string]any, error)
+	Func Upcast
 }
 
 // Token stands for a personal value. Data cannot forge one: it is a Go value of a type that no JSON decodes to.
@@ -83,7 +83,7 @@ func (u *Upcaster) run(document map[string]any) (after map[string]any, err error
 	}()
 	after, err = u.Func(document)
 	if err != nil {
-		return nil, event.Invalid("upcast_failed", "upcast by %s: the function fails", u.Name)
+		return nil, event.Invalid("upcast_failed", "upcast by %s: %s", u.Name, plainly(err))
 	}
 	return after, nil
 }

@@ -25,19 +25,20 @@ type Version struct {
 	Options  Options
 	Upcaster Script // from the version before; zero: none
 
-	plan  atomic.Pointer[compiled]
-	cache *cache
+	plan   atomic.Pointer[compiled[Plan]]
+	script atomic.Pointer[compiled[*Upcaster]]
+	cache  *cache
 }
 
 // Script is an upcaster as it is stored.
 type Script struct {
-	Language string // "go": Text is the name under which a program gives it
+	Language string // "starlark", or "go": Text is the name under which a program gives it
 	Text     string
 }
 
-// compiled is what a notation answered.
-type compiled struct {
-	plan Plan
+// compiled is what a notation or a language answered.
+type compiled[T any] struct {
+	made T
 	err  error
 }
 
@@ -61,36 +62,48 @@ func (v *Version) Fingerprint() event.SchemaID {
 // Plan is the compiled schema. It is compiled when it is first asked for.
 func (v *Version) Plan() (Plan, error) {
 	if c := v.plan.Load(); c != nil {
-		return c.plan, c.err
+		return c.made, c.err
 	}
-	return v.cache.compile(v)
+	return v.cache.plans.get(&v.plan, func() (Plan, error) {
+		return v.cache.notations[v.Notation].Compile(v.Text, v.Options)
+	})
 }
 
-// cache compiles versions, one at a time, and keeps the plans of the last ones.
+// cache compiles schemas and upcasters, and keeps the last ones.
 type cache struct {
 	notations map[string]Notation
-	mu        sync.Mutex
-	kept      []*Version
+	languages map[string]Language
+	plans     memo[Plan]
+	upcasters memo[*Upcaster]
 }
 
-// maxCompiled is the number of plans that are kept. Others are compiled again when they are needed.
+// memo makes things one at a time, and keeps the last ones.
+type memo[T any] struct {
+	mu   sync.Mutex
+	kept []*atomic.Pointer[compiled[T]]
+}
+
+// maxCompiled is the number of plans that are kept, and of upcasters. Others are compiled again when they are needed.
 const maxCompiled = 1024
 
-func (c *cache) compile(v *Version) (Plan, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if made := v.plan.Load(); made != nil {
-		return made.plan, made.err
+func (m *memo[T]) get(at *atomic.Pointer[compiled[T]], compile func() (T, error)) (T, error) {
+	if c := at.Load(); c != nil {
+		return c.made, c.err
 	}
-	made := &compiled{}
-	made.plan, made.err = c.notations[v.Notation].Compile(v.Text, v.Options)
-	if len(c.kept) == maxCompiled {
-		c.kept[0].plan.Store(nil)
-		c.kept = append(c.kept[:0], c.kept[1:]...)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c := at.Load(); c != nil {
+		return c.made, c.err
 	}
-	v.plan.Store(made)
-	c.kept = append(c.kept, v)
-	return made.plan, made.err
+	c := &compiled[T]{}
+	c.made, c.err = compile()
+	if len(m.kept) == maxCompiled {
+		m.kept[0].Store(nil)
+		m.kept = append(m.kept[:0], m.kept[1:]...)
+	}
+	at.Store(c)
+	m.kept = append(m.kept, at)
+	return c.made, c.err
 }
 
 // check refuses what no notation needs to look at.

@@ -126,7 +126,15 @@ func appendName(b []byte, s string) []byte { return append(append(b, byte(len(s)
 // again. event.ErrFormat for another format or suite, event.ErrCorrupt for everything else.
 func Parse(b []byte) ([]Box, error) { return ParseInto(nil, b) }
 
-// ParseInto is Parse that appends to boxes.
+// Count is how many boxes b begins with, for who makes room for them; nothing else of b is looked at.
+func Count(b []byte) int {
+	if len(b) < 4 {
+		return 0
+	}
+	return min(int(binary.BigEndian.Uint16(b[2:])), MaxBoxes)
+}
+
+// ParseInto is Parse that appends to boxes. Names that boxes before have are not copied once more.
 func ParseInto(boxes []Box, b []byte) ([]Box, error) {
 	if len(b) == 0 {
 		return boxes, nil
@@ -139,8 +147,9 @@ func ParseInto(boxes []Box, b []byte) ([]Box, error) {
 			Hint("a newer Lethe wrote it: upgrade")
 	}
 	n := int(binary.BigEndian.Uint16(b[2:]))
-	r := reader{rest: b[4:], ok: n > 0 && n <= MaxBoxes}
+	r := reader{rest: b[4:], ok: n > 0 && n <= MaxBoxes, boxes: n}
 	first := len(boxes)
+	r.known = boxes[max(0, first-remembered):]
 	for range n {
 		if !r.ok {
 			break
@@ -163,9 +172,18 @@ func damaged() error {
 
 // reader takes parts; the first that does not fit turns ok false for good.
 type reader struct {
-	rest []byte
-	ok   bool
+	rest   []byte
+	ok     bool
+	known  []Box   // some that were parsed before: their names come again
+	boxes  int     // that there are, as far as the bytes say
+	owners []Owner // room for those of the next
 }
+
+// ownersAtOnce is for how many boxes of one event the owners are made together.
+const ownersAtOnce = 16
+
+// remembered is how many boxes before are looked at for a name; those of one log have few.
+const remembered = 4
 
 func (r *reader) take(n int) []byte {
 	if !r.ok || n > len(r.rest) {
@@ -208,6 +226,16 @@ func (r *reader) int64() int64 {
 func (r *reader) name() string {
 	b := r.take(int(r.byte()))
 	r.ok = r.ok && len(b) <= maxName
+	if len(b) == 0 {
+		return ""
+	}
+	for i := range r.known {
+		for _, name := range [...]string{r.known[i].Group, r.known[i].Class, r.known[i].Collection} {
+			if name == string(b) {
+				return name
+			}
+		}
+	}
 	return string(b)
 }
 
@@ -226,7 +254,10 @@ func (r *reader) box(x *Box) {
 	if !r.ok {
 		return
 	}
-	x.Owners = make([]Owner, owners)
+	if len(r.owners) < owners {
+		r.owners = make([]Owner, max(owners, min(r.boxes, ownersAtOnce)))
+	}
+	x.Owners, r.owners = r.owners[:owners:owners], r.owners[owners:]
 	for i := range x.Owners {
 		r.owner(&x.Owners[i], x.Joint)
 		r.ok = r.ok && (i == 0 || bytes.Compare(x.Owners[i-1].KRID[:], x.Owners[i].KRID[:]) < 0)

@@ -72,7 +72,7 @@ func (c *caller) closeStream(ctx context.Context, m *lethev1.CloseStreamRequest)
 }
 
 func (c *caller) actAbout(actorText, streamText string) (actor event.Actor, stream event.StreamID, err error) {
-	if stream, err = event.ParseStream(streamText); err != nil {
+	if stream, err = event.ParseEntity(streamText); err != nil {
 		return actor, stream, err
 	}
 	actor, err = c.actor(actorText)

@@ -34,9 +34,11 @@ type Keys interface {
 	// event.ErrUnknown: they may or may not be durable; read what is there. event.ErrFailed: the engine stopped for
 	// good. event.ErrFull: no room; nothing changed and a later call may succeed.
 	ChangeKeys(ctx context.Context, changes []KeyChange) ([]KeyOutcome, error)
-	// ScanKeyrings returns up to q.Limit records after a KRID that q asks for, in the order of the KRIDs' bytes. If they
-	// are fewer, there are no more. A Limit below 1 is event.ErrInvalid. A walk sees every record that is there all the
-	// while, once. [keystest.ScanComplete]
+	// ScanKeyrings returns up to q.Limit records that q asks for, in an order of the engine's own: the one in which
+	// changing one after the other costs least. It stays as it is, also for records that are changed. If they are fewer,
+	// there are no more. A Limit below 1, and an After whose record is not there, are event.ErrInvalid. A walk sees every
+	// record that is there all the while once, and one that is added meanwhile once or not at all.
+	// [keystest.ScanComplete]
 	ScanKeyrings(ctx context.Context, q KeyringQuery) ([]Keyring, error)
 	// ScrubKeys removes the old bytes of what was changed, removed or pruned, and says what still holds some.
 	// [keystest.ScrubRemoves]
@@ -191,7 +193,7 @@ func malformed(format string, args ...any) error {
 
 // KeyringQuery asks for keyrings.
 type KeyringQuery struct {
-	After  event.KRID // exclusive
+	After  event.KRID // the last one seen; zero: from the beginning
 	Before uint32     // only of epochs below this one; 0: all
 	Live   bool       // only live ones
 	Limit  int

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -166,5 +168,52 @@ func TestCurlGets(t *testing.T) {
 	}
 	if got := curl(t, d, append(get, d.URL+"/lethe.v1.StreamService/Expire")...); got == "200" {
 		t.Errorf("Expire as GET: %s", got)
+	}
+}
+
+// TestCurlOpens opens personal data by POST, and is refused as GET, by a policy and a schema that curl sent, too.
+func TestCurlOpens(t *testing.T) {
+	d := open(t)
+	const (
+		policy = `{"version": 1, "kinds": {"guest": {"person": true, "normalise": "email"}, "service": {}}, "groups": {"seating": {}},
+			"purposes": {"service": {"basis": "contract", "groups": ["seating", "reference"]}},
+			"rules": "permit(principal == service::\"waiter\", action == Action::\"open\", resource);"}`
+		schema = `{"type": "object", "additionalProperties": false, "properties": {
+			"guest": {"type": "string", "x-person": "guest"},
+			"wish": {"type": "string", "x-personal": {"group": "seating", "subject": "/guest"}}}, "required": ["guest"]}`
+		opening = `"opening": {"actor": "service/waiter", "purpose": "service"}`
+	)
+	call := func(procedure, body string) string {
+		return curl(t, d, d.URL+"/lethe.v1."+procedure, "-d", body)
+	}
+	bytes64 := base64.StdEncoding.EncodeToString
+	call("PolicyService/Set", `{"document": "`+bytes64([]byte(policy))+`"}`)
+	call("SchemaService/Push", `{"type": "GuestSeated", "notation": "jsonschema", "text": "`+bytes64([]byte(schema))+`"}`)
+	call("LogService/Append", `{"writes": [{"stream": "guest/Ada@Example.org", "events": [
+		{"type": "GuestSeated", "data": {"guest": "ada@example.org", "wish": "by the window"}}]}]}`)
+	for _, protocol := range []string{"--http1.1", "--http2-prior-knowledge"} {
+		for _, address := range []string{"/lethe.v1.LogService/Query", "/v1/events?follow=false"} {
+			read := func(body string) string { return curl(t, d, protocol, d.URL+address, "-d", body) }
+			sealed := read(`{"filter": [{"types": ["GuestSeated"]}]}`)
+			if strings.Contains(sealed, "window") || strings.Contains(sealed, "example.org") ||
+				!strings.Contains(sealed, "sealed") {
+				t.Errorf("%s sealed: %s", address, sealed)
+			}
+			opened := read(`{"filter": [{"relations": [{"kind": "guest", "id": "ada@example.org"}]}, {"stream": "guest/ada@example.org"}], ` +
+				opening + `}`)
+			if !strings.Contains(opened, "by the window") || !strings.Contains(opened, "ada@example.org") {
+				t.Errorf("%s opened: %s", address, opened)
+			}
+		}
+		for _, get := range []string{
+			d.URL + "/lethe.v1.LogService/Query?encoding=json&message=" + url.QueryEscape(`{`+opening+`}`),
+			d.URL + "/v1/events?stream=guest/ada@example.org",
+		} {
+			refused := curl(t, d, protocol, "-w", "%{http_code} %header{allow}", get)
+			if !strings.HasSuffix(refused, "405 POST") || !strings.Contains(refused, "use_post") ||
+				strings.Contains(refused, "ada@") {
+				t.Errorf("GET: %s", refused)
+			}
+		}
 	}
 }

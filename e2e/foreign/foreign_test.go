@@ -16,8 +16,11 @@ import (
 	"time"
 
 	"github.com/lethe-es/lethe"
-	"github.com/lethe-es/lethe/kms"
+	"github.com/lethe-es/lethe/kms/kmstest"
+	"github.com/lethe-es/lethe/schema"
+	"github.com/lethe-es/lethe/schema/jsonschema"
 	"github.com/lethe-es/lethe/server"
+	"github.com/lethe-es/lethe/storage/memory"
 	"github.com/lethe-es/lethe/storage/sqlite"
 	"github.com/lethe-es/lethe/token"
 )
@@ -47,7 +50,9 @@ func open(t *testing.T) door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := lethe.Open(t.Context(), engine, kms.None, &lethe.Options{Clock: day{}})
+	store, err := lethe.Open(t.Context(), engine, kmstest.New(t), &lethe.Options{
+		Clock: day{}, Keystore: memory.NewKeys(), Notations: []schema.Notation{jsonschema.New()},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +62,7 @@ func open(t *testing.T) door {
 		}
 	})
 	secret, _, err := token.New(engine, day{}, rand.Reader).Create(t.Context(), token.Grant{
-		Label: "the first one", Scope: token.Scope{Read: true, Append: true, Admin: true},
+		Label: "the first one", Scope: token.Scope{Read: true, Append: true, Admin: true, Open: true},
 	})
 	if err != nil {
 		t.Fatal(err)

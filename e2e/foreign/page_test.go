@@ -169,13 +169,15 @@ func laidOut(v jsontext.Value, indent string) string {
 	return open.String() + "\n" + strings.Join(parts, ",\n") + "\n" + indent + closing
 }
 
-// masked leaves out leaves, cursors, hashes and secrets, then ids of lives, tokens and incidents, then sizes.
+// masked leaves out aliases, leaves, cursors, hashes and secrets, then ids of lives, tokens and incidents, then sizes.
 func masked(text string) string {
 	for _, m := range [][2]string{
+		{`krid_[0-9a-v]{26}`, "krid_…"},
 		{`[A-Za-z0-9+/=_-]{40,}`, "…"},
 		{`\b[0-9a-f]{32}\b`, "…"},
 		{`"[0-9]{15,20}"`, `"…"`},
 		{`("id"|"token"): "[0-9a-z]{12}"`, `$1: "…"`},
+		{`"(keyrings|lookups|retentions|uses|other)": "[0-9]+"`, `"$1": "…"`},
 		{`("part": "\w+")(, "bytes": "[0-9]+")?`, `$1, "bytes": "…"`},
 	} {
 		text = regexp.MustCompile(m[0]).ReplaceAllString(text, m[1])

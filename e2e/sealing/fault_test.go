@@ -70,7 +70,9 @@ func (f *faults) meet(name string, do func() error) error {
 }
 
 // writes tells of the calls whose lost answer leaves open whether they were done.
-func writes(name string) bool { return name == "Commit" || name == "ChangeKeys" || name == "RecordUses" }
+func writes(name string) bool {
+	return name == "Commit" || name == "ChangeKeys" || name == "RecordUses"
+}
 
 // arm begins to count.
 func (f *faults) arm() {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -60,7 +61,7 @@ func (a *account) note(line string) error {
 	var text string
 	var err error
 	switch what {
-	case "opened", "rolled":
+	case "say", "opened", "rolled":
 	case "try":
 		_, err = fmt.Sscan(rest, &c.number, &c.customer, &c.spouse, &c.guest)
 		a.tried[c.number] = c
@@ -81,11 +82,22 @@ func (a *account) note(line string) error {
 	return err
 }
 
+// order is what a victim is told.
+type order struct {
+	dir, address string // siteAt
+	run          int    // how often a victim worked there before, from 1
+	say          string
+}
+
+func (o order) environment() []string {
+	return []string{"LETHE_SEALING_VICTIM=storm", "LETHE_SEALING_DIR=" + o.dir, "LETHE_SEALING_ADDRESS=" + o.address,
+		fmt.Sprint("LETHE_SEALING_RUN=", o.run), "LETHE_SEALING_SAY=" + o.say, "TMPDIR=" + filepath.Join(o.dir, "temp")}
+}
+
 // killed lets a victim work and kills it: after so many lines, or after a while if it has told fewer.
-func (a *account) killed(ctx context.Context, dir string, run, after int, while time.Duration) error {
+func (a *account) killed(ctx context.Context, o order, after int, while time.Duration) error {
 	cmd := exec.CommandContext(ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), "LETHE_SEALING_VICTIM=storm", "LETHE_SEALING_DIR="+dir,
-		fmt.Sprint("LETHE_SEALING_RUN=", run))
+	cmd.Env = append(os.Environ(), o.environment()...)
 	complaint := new(bytes.Buffer)
 	cmd.Stderr = complaint
 	out, err := cmd.StdoutPipe()
@@ -120,7 +132,7 @@ func (a *account) killed(ctx context.Context, dir string, run, after int, while 
 // settle opens the folder after a kill, and holds what was told against what is there. What was tried and not
 // acknowledged is appended again, with the same ids.
 func (a *account) settle(ctx context.Context, dir string, run int) (err error) {
-	site, err := folderSite(ctx, dir, event.SystemClock{})
+	site, err := siteAt(ctx, dir, "", event.SystemClock{})
 	if err != nil {
 		return err
 	}
@@ -298,7 +310,7 @@ func TestKill(t *testing.T) {
 			if random.IntN(4) == 0 { // while it opens, or soon after
 				after, while = 1<<30, time.Duration(random.IntN(300_000))*time.Microsecond
 			}
-			err := a.killed(t.Context(), dir, run, after, while)
+			err := a.killed(t.Context(), order{dir: dir, run: run}, after, while)
 			if err == nil {
 				err = a.settle(t.Context(), dir, run)
 			}

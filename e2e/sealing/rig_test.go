@@ -165,11 +165,14 @@ func memorySite(t testing.TB) (s *site, dump func() [][]byte) {
 	return s, func() [][]byte { return append(engine.Dump(), keys.Dump()...) }
 }
 
-// folderSite keeps everything in a folder: the store in store, root keys beside it.
-func folderSite(ctx context.Context, dir string, clock event.Clock) (*site, error) {
+// siteAt keeps root keys in a folder, and the store at an address of PostgreSQL; without one beside the keys.
+func siteAt(ctx context.Context, dir, address string, clock event.Clock) (*site, error) {
 	root, err := localkms.Open(ctx, filepath.Join(dir, "root"), nil)
 	if err != nil {
 		return nil, err
+	}
+	if address != "" {
+		return postgresSite(address, root, clock), nil
 	}
 	store := filepath.Join(dir, "store")
 	return &site{name: "folder", clock: clock, service: root,

@@ -15,6 +15,8 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/log"
 	"github.com/lethe-es/lethe/policy"
+	"github.com/lethe-es/lethe/schema"
+	"github.com/lethe-es/lethe/schema/jsonschema"
 )
 
 // played is a scenario that goes on over crashes and failures, and what must be true by now.
@@ -59,7 +61,7 @@ func scenario() []act {
 				Basis: policy.Consent, Notice: policy.Notice{Version: "3", Language: "en"}, Method: "web-form",
 				At: s.site.clock.Now(), State: policy.Given}
 		}, func(s *played) { s.agreed = true }),
-		news(), roll(), read(), write(card{4, 5, 1, 6}), passes(),
+		news(), push(), roll(), read(), write(card{4, 5, 1, 6}), passes(), govern(),
 		writeEach(card{5, 7, 2, 1}, card{6, 8, 7, 9}), read(), words(), roll(), passes(), write(card{7, 9, 1, 2}), read(),
 	}
 }
@@ -137,6 +139,25 @@ func passes() act {
 	return act{"time passes", func(_ context.Context, s *played) error {
 		s.site.clock.(*stepClock).step(20 * time.Minute)
 		return nil
+	}}
+}
+
+// push pushes another version of the schema.
+func push() act {
+	return act{"push", func(ctx context.Context, s *played) error {
+		text := strings.Replace(cardSchema, `"amount"`, `"more": {"type": "number", "x-not-personal": "business-fact"}, "amount"`, 1)
+		v := &schema.Version{Type: "Carded", Notation: jsonschema.Name, Text: []byte(text)}
+		_, err := s.Privacy().PushSchema(ctx, event.Actor{}, v, false)
+		return err
+	}}
+}
+
+// govern sets another policy.
+func govern() act {
+	return act{"set policy", func(ctx context.Context, s *played) error {
+		text := strings.Replace(document, `"store-only": {}}`, `"store-only": {}, "more": {}}`, 1)
+		_, err := s.Privacy().SetPolicy(ctx, event.Actor{}, []byte(text), false)
+		return err
 	}}
 }
 

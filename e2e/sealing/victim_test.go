@@ -15,6 +15,7 @@ import (
 
 // A victim works in a folder until it is killed, and tells one line for each answer it gets, in one write each:
 //
+//	say WORD                             what it was told to say
 //	opened                               the store is open, and what is personal declared
 //	try NUMBER CUSTOMER SPOUSE GUEST     this card is about to be appended
 //	ack NUMBER                           it was
@@ -44,8 +45,9 @@ func victim(ctx context.Context, _ string) int {
 	if err != nil {
 		panic("a victim was started without its orders")
 	}
-	site, err := folderSite(ctx, os.Getenv("LETHE_SEALING_DIR"), event.SystemClock{})
+	site, err := siteAt(ctx, os.Getenv("LETHE_SEALING_DIR"), os.Getenv("LETHE_SEALING_ADDRESS"), event.SystemClock{})
 	w := &worker{run: run}
+	w.tell("say %s", os.Getenv("LETHE_SEALING_SAY"))
 	if err == nil {
 		w.process, err = site.open(ctx, nil)
 	}

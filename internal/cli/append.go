@@ -38,8 +38,9 @@ func (a *app) eventAppendCommand() *cobra.Command {
 		Long: `Appends one event and says where it came to lie: its id, its position in the log and its
 version in its stream. When the command ends with exit code 0 the event is durable.
 
-Data is one JSON object. Keep personal data out of it: what is appended stays readable.
-Ids stay readable for ever too; an id that looks like an e-mail address is refused.
+Data is one JSON object. What the schema of its type declares personal is sealed (lethe schema),
+and the answer says what and under which group; what nobody declared stays readable for ever. So
+do ids, but those of persons, which become aliases; what looks like an e-mail is refused.
 
 --expect N appends only if the stream is at version N, none only if it has no events.
 --if-none appends only if no event that matches exists after position --after (0: at all);
@@ -122,6 +123,7 @@ func (a *app) append(cmd *cobra.Command, f *appendFlags) error {
 			return err
 		}
 		p := placed(res, 0)
+		a.describeSealed(cmd.Context(), s, &p)
 		return a.out.Single(p, p.fields()...)
 	})
 }
@@ -224,11 +226,13 @@ type place struct {
 	Position event.Position `json:"position"`
 	Version  event.Version  `json:"version"`
 	Repeated bool           `json:"repeated"` // it was in the log before, from the same append
+	Sealed   []sealedGroup  `json:"sealed,omitempty"`
+	Persons  []string       `json:"persons,omitempty"` // kind/alias of those it speaks of
 }
 
 func placed(res log.Result, i int) place {
 	p := res.Events[i]
-	return place{p.ID, p.Stream.String(), p.Position, p.Version, res.Repeated}
+	return place{ID: p.ID, Stream: p.Stream.String(), Position: p.Position, Version: p.Version, Repeated: res.Repeated}
 }
 
 func (p place) fields() []show.Field {
@@ -237,7 +241,7 @@ func (p place) fields() []show.Field {
 	if p.Repeated {
 		fields = append(fields, show.Field{"repeated", "it was in the log already"})
 	}
-	return fields
+	return append(fields, p.sealedFields()...)
 }
 
 // appendFile appends the lines of a file.

@@ -19,7 +19,10 @@ import (
 	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/setting"
 	"github.com/lethe-es/lethe/internal/show"
+	"github.com/lethe-es/lethe/kms/localkms"
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pgkeys"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlitekeys"
 )
 
 func (a *app) benchCommand() *cobra.Command {
@@ -33,7 +36,7 @@ streams of kind lethe-bench. A store that holds other events is not appended to,
 --into-existing is given. With --store http://… a server is measured, network included.
 
 An interrupt ends a measurement early and shows what was measured; the exit code is then 8.`,
-		a.benchAppend(), a.benchRead(), a.benchStream(), a.benchFollow(), a.benchGrowth())
+		a.benchAppend(), a.benchRead(), a.benchStream(), a.benchFollow(), a.benchGrowth(), a.benchKeys())
 }
 
 // benchFlags are the flags of all measurements but growth.
@@ -58,6 +61,12 @@ func (f *benchFlags) content(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.Relations, "relations", bench.DefaultRelations, "relations of each event that is appended")
 }
 
+// people are the flags of what is measured with personal data.
+func (f *benchFlags) people(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&f.Personal, "personal", 0, "personal values of each event, sealed under keys that end with the bench")
+	cmd.Flags().IntVar(&f.Subjects, "subjects", 1000, "with --personal: people whom the events are about")
+}
+
 func (f *benchFlags) mayAppend(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.intoExisting, "into-existing", false,
 		"append also to a store that holds events which no bench made; they stay there for ever")
@@ -77,8 +86,11 @@ append names the exact version of its stream; with query it fails if there are e
 entity since the client's last append; with none it depends on nothing.
 
 Right after it the same bytes are written to a file whose place is reserved, with one sync for
-each commit of the same size: ratio_to_raw is the share of that rate which the store reaches.`,
-		Example: "  lethe bench append --clients 64\n  lethe bench append --batch 1000 --duration 30s -o json",
+each commit of the same size: ratio_to_raw is the share of that rate which the store reaches.
+
+With --personal the store must be new: people are made known first, and values of theirs sealed.`,
+		Example: "  lethe bench append --clients 64\n  lethe bench append --batch 1000 --duration 30s -o json\n" +
+			"  lethe bench append --clients 64 --personal 2 --subjects 10000 --new-ratio 0.1",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.Condition = bench.Condition(f.condition)
 			return a.measure(cmd.Context(), &f, func(ctx context.Context, b *bench.Bench) (any, bool, error) {
@@ -89,6 +101,8 @@ each commit of the same size: ratio_to_raw is the share of that rate which the s
 	}
 	f.register(cmd, "events in each append (default 1)", "end after so many events (default: by time only)", streamsFlag)
 	f.mayAppend(cmd)
+	f.people(cmd)
+	cmd.Flags().Float64Var(&f.NewRatio, "new-ratio", 0, "with --personal: `share` of events about somebody new, 0 to 1")
 	cmd.Flags().StringVar(&f.condition, "condition", string(bench.Version), "version, query or none")
 	return cmd
 }
@@ -97,8 +111,11 @@ func (a *app) benchRead() *cobra.Command {
 	var f benchFlags
 	cmd := &cobra.Command{
 		Use: "read", Short: "Measure scans of the whole log", Args: want(),
-		Long:    `Clients read the whole log from its start, again and again. An empty store is filled first.`,
-		Example: "  lethe bench read\n  lethe bench read --clients 2 --store ./data -o json",
+		Long: `Clients read the whole log from its start, again and again. An empty store is filled first.
+
+With --purpose a new store is filled with sealed values, which are opened for it; the record of
+what was opened is durable before it is given out.`,
+		Example: "  lethe bench read\n  lethe bench read --clients 2 --store ./data -o json\n  lethe bench read --purpose support",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.measure(cmd.Context(), &f, func(ctx context.Context, b *bench.Bench) (any, bool, error) {
 				r, err := b.Read(ctx, f.Options)
@@ -108,6 +125,8 @@ func (a *app) benchRead() *cobra.Command {
 	}
 	f.register(cmd, "not used", fillFlag, "not used")
 	hide(cmd, "batch", "streams")
+	f.people(cmd)
+	cmd.Flags().StringVar(&f.Purpose, "purpose", "", "open what is sealed, --personal 2 unless given, for this purpose")
 	return cmd
 }
 
@@ -174,6 +193,28 @@ take (the median of 200 anywhere in the log), how long opening takes, and the si
 	return cmd
 }
 
+func (a *app) benchKeys() *cobra.Command {
+	var f benchFlags
+	var o bench.KeysOptions
+	cmd := &cobra.Command{
+		Use: "keys", Short: "Measure the keys of many people", Args: want(),
+		Long: `Makes people known in a new store, asks for their keys, warm and cold, and begins a new epoch of
+keys while clients go on to append events with two sealed values.`,
+		Example: "  lethe bench keys --people 100000",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Payload, o.Relations = f.Payload, f.Relations
+			return a.measure(cmd.Context(), &f, func(ctx context.Context, b *bench.Bench) (any, bool, error) {
+				r, err := b.Keys(ctx, o)
+				return r, r != nil && r.Interrupted, err
+			})
+		},
+	}
+	cmd.Flags().IntVar(&o.People, "people", 1_000_000, "how many")
+	cmd.Flags().IntVar(&o.Clients, "clients", 64, "how many append")
+	f.content(cmd)
+	return cmd
+}
+
 func hide(cmd *cobra.Command, flags ...string) {
 	for _, name := range flags {
 		if err := cmd.Flags().MarkHidden(name); err != nil {
@@ -211,6 +252,9 @@ func (a *app) measure(ctx context.Context, f *benchFlags,
 			engine, _, err := a.opener().Engine(ctx, opening.Place{Name: place}, opening.Creating)
 			return engine, err
 		}
+		keys := &benchKeys{app: a, place: place}
+		b.OpenKeys = keys.open
+		defer func() { err = errors.Join(err, keys.end()) }()
 	}
 	result, interrupted, err := run(ctx, b)
 	progress.stop()
@@ -225,6 +269,40 @@ func (a *app) measure(ctx context.Context, f *benchFlags,
 			"run it again for the whole time"}
 	}
 	return nil
+}
+
+// benchKeys are the keys of one measurement, and end with it. The wrapped ones lie with the store.
+type benchKeys struct {
+	app     *app
+	place   string // of the store
+	folder  string // of the root keys
+	service *localkms.KMS
+}
+
+func (k *benchKeys) open(ctx context.Context) (_ *bench.Keys, err error) {
+	if k.folder, err = os.MkdirTemp("", "lethe-bench-keys-"); err != nil {
+		return nil, fmt.Errorf("make key folder: %w", err)
+	}
+	if k.service, err = localkms.Open(ctx, k.folder, &localkms.Options{Clock: k.app.Clock}); err != nil {
+		return nil, err
+	}
+	keys := &bench.Keys{Service: k.service, Notations: opening.Notations()}
+	if opening.Database(k.place) {
+		keys.Keystore, err = pgkeys.Open(ctx, k.place, &pgkeys.Options{Clock: k.app.Clock, Create: true})
+	} else {
+		keys.Keystore, err = sqlitekeys.Open(ctx, k.place, nil)
+	}
+	return keys, err
+}
+
+func (k *benchKeys) end() (err error) {
+	if k.service != nil {
+		err = k.service.Close()
+	}
+	if k.folder != "" {
+		err = errors.Join(err, os.RemoveAll(k.folder))
+	}
+	return err
 }
 
 // benchMeter shows one bar for each phase of a measurement.

@@ -102,3 +102,24 @@ func TestBenchForeign(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchPeople: what is sealed is measured, and the keys are gone afterwards.
+func TestBenchPeople(t *testing.T) {
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{0, `"new_ratio":0.5`, []string{"append", "--personal", "2", "--subjects", "20", "--new-ratio", "0.5", "--events", "50"}},
+		{0, `"purpose":"support"`, []string{"read", "--purpose", "support", "--events", "1000", "--duration", "50ms"}},
+		{0, `"roll_people":`, []string{"keys", "--people", "50", "--clients", "2"}},
+		{2, "", []string{"append", "--personal", "-1"}},
+		{2, "", []string{"append", "--personal", "9", "--payload", "100"}},
+	} {
+		code, stdout, stderr := runBench(t, append(c.args, "-o", "json")...)
+		stdout = strings.ReplaceAll(stdout, " ", "")
+		if code != c.code || !strings.Contains(stdout, c.want) || (code == 0) != (stdout != "") {
+			t.Errorf("bench %v: exit %d, want %d: %s%s", c.args, code, c.code, stdout, stderr)
+		}
+	}
+}

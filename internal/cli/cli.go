@@ -25,6 +25,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/setting"
 	"github.com/lethe-es/lethe/internal/show"
 )
@@ -70,6 +71,9 @@ type app struct {
 	out      show.Output      // where answers go, in the format that holds
 	started  bool             // the command line was understood
 	command  string           // such as "lethe event get"
+	purpose  phrase.Opening   // flags of commands that read
+	opening  event.Opening    // what they mean
+	logged   bool             // it was said that a use was recorded
 }
 
 func newApp(e Env) *app {
@@ -82,6 +86,7 @@ func (a *app) load() (err error) {
 		return err
 	}
 	a.out.Format, a.out.Progress = a.settings.Output, a.settings.Progress
+	a.out.Plain = setting.Variable(a.Environ, "NO_COLOR") != ""
 	return nil
 }
 
@@ -102,6 +107,7 @@ Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict �
 		a.eventCommand(), a.streamCommand(), a.importCommand(), a.serveCommand(), a.tokenCommand(), a.storeCommand(),
 		a.devCommand(), a.benchCommand(), a.doctorCommand(), a.configCommand(),
 		a.versionCommand(), a.completionCommand())
+	root.AddCommand(a.office().Commands()...)
 	root.Example = `  lethe dev --demo
   lethe event append --stream application/1 --type ApplicationRegistered --data '{"amount": 20000}'
   lethe event query --type ApplicationRegistered

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -17,23 +19,27 @@ const dataWidth = 100
 // eventListing lists events: all of the envelope as JSON and csv, what fits a line as table.
 type eventListing struct {
 	*show.List
+	app  *app
 	full bool // a column for every part of the envelope
 }
 
 func (a *app) events() eventListing {
 	if a.settings.Output == show.CSV {
-		return eventListing{full: true, List: a.out.List("position", "id", "stream", "version", "type", "recorded_at",
-			"occurred_at", "relations", "correlation", "causation", "traceparent", "metadata", "data", "pruned")}
+		return eventListing{app: a, full: true, List: a.out.List("position", "id", "stream", "version", "type", "recorded_at",
+			"occurred_at", "relations", "correlation", "causation", "traceparent", "metadata", "data", "pruned",
+			"withheld", "names")}
 	}
 	return eventListing{
-		List: a.out.List("position", "recorded at", "stream", "version", "type", "relations", "data"),
+		app: a, List: a.out.List("position", "recorded at", "stream", "version", "type", "relations", "data"),
 	}
 }
 
 func (l eventListing) event(e *event.Event) error {
+	l.app.seen(e)
 	if !l.full {
-		return l.Add(e, number(e.Position), moment(e.RecordedAt.Truncate(time.Second)), e.Stream.String(), number(e.Version),
-			e.Type, relations(e), show.Cut(dataOf(e), dataWidth))
+		return l.Add(e, number(e.Position), moment(e.RecordedAt.Truncate(time.Second)),
+			entities(e.Stream.String(), e), number(e.Version), e.Type, entities(relations(e), e),
+			show.Cut(l.app.dataOf(e), dataWidth))
 	}
 	metadata, err := metadataOf(e)
 	if err != nil {
@@ -41,22 +47,23 @@ func (l eventListing) event(e *event.Event) error {
 	}
 	return l.Add(e, number(e.Position), e.ID.String(), e.Stream.String(), number(e.Version), e.Type,
 		moment(e.RecordedAt), moment(e.OccurredAt), relations(e), e.Correlation, causation(e), e.Traceparent,
-		metadata, compact(e.Data), strconv.FormatBool(e.Pruned))
+		metadata, rawData(e), strconv.FormatBool(e.Pruned),
+		l.app.withheldOf(e), namesOf(e))
 }
 
 // eventFields are all parts of one event that are there.
-func eventFields(e *event.Event) ([]show.Field, error) {
+func (a *app) eventFields(e *event.Event) ([]show.Field, error) {
 	metadata, err := metadataOf(e)
 	if err != nil {
 		return nil, err
 	}
 	all := []show.Field{
-		{"id", e.ID.String()}, {"type", e.Type}, {"stream", e.Stream.String()}, {"version", number(e.Version)},
+		{"id", e.ID.String()}, {"type", e.Type}, {"stream", entities(e.Stream.String(), e)}, {"version", number(e.Version)},
 		{"position", number(e.Position)}, {"recorded at", moment(e.RecordedAt)}, {"occurred at", moment(e.OccurredAt)},
-		{"relations", strings.ReplaceAll(relations(e), " ", "\n")}, {"correlation", e.Correlation},
+		{"relations", strings.ReplaceAll(entities(relations(e), e), " ", "\n")}, {"correlation", e.Correlation},
 		{"causation", causation(e)}, {"traceparent", e.Traceparent}, {"metadata", metadata},
 		{"producer", strings.TrimSpace(e.Producer.Name + " " + e.Producer.Version + " " + e.Producer.Commit)},
-		{"data", dataOf(e)},
+		{"collection", e.Collection}, {"data", a.dataOf(e)}, {"withheld", a.withheldOf(e)}, {"names", namesOf(e)},
 	}
 	given := all[:0]
 	for _, f := range all {
@@ -100,10 +107,21 @@ func metadataOf(e *event.Event) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// dataOf is an event's data on one line; of a truncated one it says so.
-func dataOf(e *event.Event) string {
-	if e.Pruned {
+// dataOf is an event's data on one line, for people; of a truncated one it says so.
+func (a *app) dataOf(e *event.Event) string {
+	switch {
+	case e.Pruned:
 		return "(truncated)"
+	case e.Format != event.JSON:
+		return fmt.Sprintf("(protobuf, %d bytes)", len(e.Data))
+	}
+	return a.marked(e.Data, "", e)
+}
+
+// rawData is an event's data on one line, for programs.
+func rawData(e *event.Event) string {
+	if e.Format != event.JSON {
+		return base64.StdEncoding.EncodeToString(e.Data)
 	}
 	return compact(e.Data)
 }

@@ -18,30 +18,37 @@ application/1, and never changes. These commands append events and find them aga
 		a.eventAppendCommand(), a.eventGetCommand(), a.eventQueryCommand(), a.eventTailCommand(), a.eventWhyCommand())
 }
 
+// purposeHelp is what the help of a command that reads says of personal data.
+const purposeHelp = `What is personal is shown only for a purpose and a reason that the policy of the store allows;
+the use is recorded first. Everything else is withheld, and it says why.`
+
 func (a *app) eventGetCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "get ID", Short: "Show one event", Args: want("ID"),
-		Long: "Shows everything the log holds of one event. With -o json it is the whole envelope.",
+		Long: "Shows everything the log holds of one event. With -o json it is the whole envelope.\n\n" + purposeHelp,
 		Example: "  lethe event get 0198c0de-7c1f-7000-8000-000000000001\n" +
-			"  lethe event get 0198c0de-7c1f-7000-8000-000000000001 -o json",
+			"  lethe event get 0198c0de-7c1f-7000-8000-000000000001 --purpose support --reason \"ticket 7\" -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := event.ParseID(args[0])
 			if err != nil {
 				return err
 			}
 			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
-				e, err := s.As(event.Actor{}).Event(cmd.Context(), id)
+				e, err := a.reader(s).Event(cmd.Context(), id)
 				if err != nil {
 					return err
 				}
-				fields, err := eventFields(&e)
+				fields, err := a.eventFields(&e)
 				if err != nil {
 					return err
 				}
+				a.seen(&e)
 				return a.out.Single(e, fields...)
 			})
 		},
 	}
+	a.mayOpen(cmd)
+	return cmd
 }
 
 // queryFlags are the flags of event query.
@@ -107,11 +114,12 @@ All of it is answered by an index, but metadata only for keys declared with --in
 				if f.count {
 					return a.count(cmd.Context(), s, q)
 				}
-				return a.showEvents(s.As(event.Actor{}).Query(cmd.Context(), q))
+				return a.showEvents(a.reader(s).Query(cmd.Context(), q))
 			})
 		},
 	}
 	f.register(cmd)
+	a.mayOpen(cmd)
 	return cmd
 }
 

@@ -125,7 +125,8 @@ func (a *app) tell(err error) (told, int) {
 	switch {
 	case ours:
 		t.Next = next
-	case c.kind == event.ErrDenied && t.Code != "database_denied" && !strings.Contains(t.Next, createToken):
+	case c.kind == event.ErrDenied && (t.Code == c.code || strings.HasPrefix(t.Code, "token_")) &&
+		!strings.Contains(t.Next, createToken):
 		t.Next = strings.TrimPrefix(t.Next+"; an admin makes a token with: "+createToken, "; ")
 	case t.Next == "" && c.exit == exitUsage:
 		t.Next = "see: " + cmp.Or(a.command, "lethe") + " --help"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,17 @@ type property struct {
 	Version event.Version   `json:"version"`
 	Type    string          `json:"type"`
 	Event   event.ID        `json:"event"`
+
+	Withheld []withheld `json:"withheld,omitempty"` // of the value, or in it
+	shown    string     // for people
+}
+
+// withheld is a personal value that is not shown, and why.
+type withheld struct {
+	Path    string            `json:"path"`
+	Group   string            `json:"group"`
+	Reason  event.Withholding `json:"reason"`
+	Receipt string            `json:"receipt,omitempty"`
 }
 
 // snapshot is a stream as of some version: of each top-level property of its events' data the last value.
@@ -34,10 +46,12 @@ type snapshot struct {
 	RecordedAt *time.Time          `json:"recorded_at,omitempty"`
 	Truncated  int                 `json:"truncated,omitempty"` // events whose data is gone
 	Properties map[string]property `json:"properties"`
+
+	app *app
 }
 
-func newSnapshot(stream event.StreamID) *snapshot {
-	return &snapshot{Stream: stream.String(), Properties: make(map[string]property)}
+func (a *app) snapshot(stream event.StreamID) *snapshot {
+	return &snapshot{app: a, Stream: stream.String(), Properties: make(map[string]property)}
 }
 
 // apply is one step of the fold.
@@ -47,19 +61,32 @@ func (s *snapshot) apply(e *event.Event) error {
 		s.Truncated++
 		return nil
 	}
+	if e.Format != event.JSON {
+		return event.Errorf(event.ErrUnsupported, "read %s as it was: the data of version %d is not JSON", s.Stream, e.Version).
+			Hint("look at its events: lethe stream show %s", s.Stream)
+	}
 	return event.Properties(e.Data, func(name string, value []byte) {
-		s.Properties[name] = property{slices.Clone(value), e.Version, e.Type, e.ID}
+		value = slices.Clone(value)
+		path := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		p := property{Value: value, Version: e.Version, Type: e.Type, Event: e.ID, shown: s.app.marked(value, path, e)}
+		for _, w := range e.Withheld {
+			if w.Path == path || strings.HasPrefix(w.Path, path+"/") {
+				p.Withheld = append(p.Withheld, withheld(w))
+			}
+		}
+		s.Properties[name] = p
 	})
 }
 
 func (s *snapshot) names() []string { return slices.Sorted(maps.Keys(s.Properties)) }
 
 // replay folds the events of a stream as long as they are meant.
-func replay(ctx context.Context, s *opened, stream event.StreamID, visit func(*event.Event) (bool, error)) error {
-	for e, err := range s.As(event.Actor{}).Read(ctx, stream, lethe.Range{Pruned: true}) {
+func (a *app) replay(ctx context.Context, s *opened, stream event.StreamID, visit func(*event.Event) (bool, error)) error {
+	for e, err := range a.reader(s).Read(ctx, stream, lethe.Range{Pruned: true}) {
 		if err != nil {
 			return err
 		}
+		a.seen(&e)
 		if more, err := visit(&e); err != nil || !more {
 			return err
 		}
@@ -108,6 +135,7 @@ were truncated since no longer take part; a note says how many.`,
 			})
 		},
 	}
+	a.mayOpen(cmd)
 	cmd.Flags().Uint64Var(&version, "version", 0, "as of this version")
 	cmd.Flags().Uint64Var(&position, "position", 0, "as of this position of the log")
 	cmd.Flags().StringVar(&at, "time", "", "as of this `time`: RFC 3339, a date, or how long ago (24h)")
@@ -123,8 +151,8 @@ func within(s storage.StreamState, v event.Version) error {
 }
 
 func (a *app) showAt(ctx context.Context, s *opened, stream event.StreamID, meant func(*event.Event) bool) error {
-	snap := newSnapshot(stream)
-	err := replay(ctx, s, stream, func(e *event.Event) (bool, error) {
+	snap := a.snapshot(stream)
+	err := a.replay(ctx, s, stream, func(e *event.Event) (bool, error) {
 		if !meant(e) {
 			return false, nil
 		}
@@ -154,7 +182,7 @@ func (a *app) showAt(ctx context.Context, s *opened, stream event.StreamID, mean
 			Property string `json:"property"`
 			property
 		}{name, p}
-		if err := list.Add(line, name, a.cell(p.Value), number(p.Version), p.Type, p.Event.String()); err != nil {
+		if err := list.Add(line, name, a.cell(p), number(p.Version), p.Type, p.Event.String()); err != nil {
 			return err
 		}
 	}
@@ -162,11 +190,11 @@ func (a *app) showAt(ctx context.Context, s *opened, stream event.StreamID, mean
 }
 
 // cell is a value in a table or csv.
-func (a *app) cell(value json.RawMessage) string {
+func (a *app) cell(p property) string {
 	if a.settings.Output == show.Table {
-		return show.Cut(compact(value), dataWidth)
+		return show.Cut(p.shown, dataWidth)
 	}
-	return compact(value)
+	return compact(p.Value)
 }
 
 // change is a property that differs between two versions; nil: it was not there.
@@ -174,10 +202,12 @@ type change struct {
 	Property string          `json:"property"`
 	Before   json.RawMessage `json:"before,omitempty"`
 	After    json.RawMessage `json:"after,omitempty"`
+
+	before, after property
 }
 
 func (a *app) streamDiffCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "diff STREAM V1 V2", Short: "Show what changed between two versions of a stream",
 		Args: want("STREAM", "V1", "V2"),
 		Long: `Shows the events after version V1 up to V2, and the top-level properties of the data that
@@ -214,12 +244,14 @@ With -o json it is one object; csv and jsonl hold the changed properties only.`,
 			})
 		},
 	}
+	a.mayOpen(cmd)
+	return cmd
 }
 
 func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, from, to event.Version) error {
-	before, after := newSnapshot(stream), newSnapshot(stream)
+	before, after := a.snapshot(stream), a.snapshot(stream)
 	events := []event.Event{}
-	err := replay(ctx, s, stream, func(e *event.Event) (bool, error) {
+	err := a.replay(ctx, s, stream, func(e *event.Event) (bool, error) {
 		if e.Version > to {
 			return false, nil
 		}
@@ -260,7 +292,7 @@ func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, fr
 	}
 	list := a.out.List("property", "before", "after")
 	for _, c := range changed {
-		if err := list.Add(c, c.Property, a.cell(c.Before), a.cell(c.After)); err != nil {
+		if err := list.Add(c, c.Property, a.cell(c.before), a.cell(c.after)); err != nil {
 			return err
 		}
 	}
@@ -271,9 +303,9 @@ func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, fr
 func compare(before, after *snapshot) []change {
 	changed := []change{}
 	for _, name := range after.names() { // a property never goes away
-		old, now := before.Properties[name].Value, after.Properties[name].Value
-		if old == nil || compact(old) != compact(now) {
-			changed = append(changed, change{name, old, now})
+		old, now := before.Properties[name], after.Properties[name]
+		if old.Value == nil || compact(old.Value) != compact(now.Value) {
+			changed = append(changed, change{name, old.Value, now.Value, old, now})
 		}
 	}
 	return changed

@@ -111,9 +111,13 @@ func (s *opened) state(ctx context.Context, id event.StreamID) (storage.StreamSt
 	if err := id.Validate(); err != nil {
 		return storage.StreamState{}, err
 	}
+	first, err := s.As(event.Actor{}).Page(ctx, lethe.PageQuery{Query: storage.Query{Stream: id, Limit: 1}, Pruned: true})
+	if err == nil && len(first.Events) > 0 {
+		id = first.Events[0].Stream // a person's is listed under the alias
+	}
 	var found storage.StreamState
 	q := storage.StreamQuery{Kind: id.Kind, After: justBefore(id), Limit: 1}
-	err := eachStream(ctx, s, q, func(state storage.StreamState) (bool, error) {
+	err = eachStream(ctx, s, q, func(state storage.StreamState) (bool, error) {
 		if state.Stream == id {
 			found = state
 		}
@@ -177,6 +181,7 @@ func (a *app) streamShowCommand() *cobra.Command {
 			})
 		},
 	}
+	a.mayOpen(cmd)
 	cmd.Flags().Uint64Var(&from, "from", 0, "from this version on")
 	cmd.Flags().Uint64Var(&to, "to", 0, "up to this version")
 	cmd.Flags().BoolVar(&reverse, "reverse", false, "the newest first")
@@ -189,7 +194,7 @@ func (a *app) showStream(ctx context.Context, s *opened, stream event.StreamID, 
 	if err != nil {
 		return err
 	}
-	events := s.As(event.Actor{}).Read(ctx, stream, r)
+	events := a.reader(s).Read(ctx, stream, r)
 	if a.settings.Output != show.JSON {
 		if a.settings.Output == show.Table {
 			a.out.Say("%s", describe(state))
@@ -204,6 +209,7 @@ func (a *app) showStream(ctx context.Context, s *opened, stream event.StreamID, 
 		if err != nil {
 			return err
 		}
+		a.seen(&e)
 		out.Events = append(out.Events, e)
 	}
 	return a.out.Single(out)

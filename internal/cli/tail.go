@@ -44,12 +44,13 @@ by one process at a time: while it is followed, no other process can append ther
 				return err
 			}
 			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
-				t := tail{app: a, store: s, session: s.As(event.Actor{}), filter: filter, list: a.events()}
+				t := tail{app: a, store: s, session: a.reader(s), filter: filter, list: a.events()}
 				return t.run(cmd.Context(), cursor, !cmd.Flags().Changed("after"), int(last), follow)
 			})
 		},
 	}
 	f.Register(cmd.Flags())
+	a.mayOpen(cmd)
 	cmd.Flags().StringVar(&after, "after", "", "everything after this `cursor`; an empty one is the start of the log")
 	cmd.Flags().Uint32VarP(&last, "last", "n", 10, "so many of the last events")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more")

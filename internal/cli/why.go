@@ -35,10 +35,13 @@ comes from and leads to is looked up first. Notes on stderr say what was left ou
 				return event.Invalid("usage", "event why: want --limit above 0 and --depth from 1 to 1000")
 			}
 			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
-				t := tree{session: s.As(event.Actor{}), limit: int(limit), depth: int(depth), nodes: map[event.ID]*node{}}
+				t := tree{session: a.reader(s), limit: int(limit), depth: int(depth), nodes: map[event.ID]*node{}}
 				root, err := t.grow(cmd.Context(), id)
 				if err != nil {
 					return err
+				}
+				for _, n := range t.nodes {
+					a.seen(&n.Event)
 				}
 				for _, note := range t.notes {
 					a.out.Say("note: %s", note)
@@ -47,6 +50,7 @@ comes from and leads to is looked up first. Notes on stderr say what was left ou
 			})
 		},
 	}
+	a.mayOpen(cmd)
 	cmd.Flags().Uint32Var(&limit, "limit", 500, "at most so many events")
 	cmd.Flags().Uint32Var(&depth, "depth", 50, "at most so many levels up, and down")
 	return cmd
@@ -205,7 +209,7 @@ func (n *node) each(visit func(*node) error) error {
 // draw writes the node behind head, and everything below it behind indent.
 func (n *node) draw(b *strings.Builder, head, indent string) {
 	e := &n.Event
-	fmt.Fprintf(b, "%s%s  %s@%d  position %d  %s", head, show.Printable(e.Type), show.Printable(e.Stream.String()),
+	fmt.Fprintf(b, "%s%s  %s@%d  position %d  %s", head, show.Printable(e.Type), show.Printable(entities(e.Stream.String(), e)),
 		e.Version, e.Position, e.ID)
 	if n.Asked {
 		b.WriteString("  ← asked")

@@ -10,7 +10,9 @@ import (
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/client"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/office"
 	"github.com/lethe-es/lethe/internal/opening"
+	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/setting"
 	"github.com/lethe-es/lethe/server"
 	"github.com/lethe-es/lethe/storage"
@@ -44,9 +46,29 @@ func (a *app) open(ctx context.Context, p opening.Place, how opening.Access) (*o
 	return s, err
 }
 
+// opens finds out what flags open, and who opens it: at a server it may be the token.
+func (a *app) opens(flags *phrase.Opening) (o event.Opening, err error) {
+	if o, err = flags.Parse(); err != nil || o.IsZero() {
+		return o, err
+	}
+	o.Code = code()
+	switch {
+	case !o.Actor.IsZero():
+	case a.settings.Actor != "":
+		o.Actor, err = event.ParseActor(a.settings.Actor)
+	case !a.remote():
+		err = event.Invalid("actor_missing", "open personal data: nobody is named who opens it").
+			Hint("name yourself: --actor employee/7, or LETHE_ACTOR=employee/7")
+	}
+	return o, err
+}
+
 // with opens the store, hands it to do, and closes it. A folder has no server: its services run in this process, so
 // that every command says the same to both.
 func (a *app) with(ctx context.Context, how opening.Access, do func(s *opened) error) (err error) {
+	if a.opening, err = a.opens(&a.purpose); err != nil {
+		return err
+	}
 	if a.remote() {
 		c, err := a.dial(ctx)
 		if err != nil {
@@ -78,6 +100,20 @@ func (a *app) with(ctx context.Context, how opening.Access, do func(s *opened) e
 	}
 	s := &opened{Client: c, log: store.Store, engine: store.Engine, where: opening.Shown(a.settings.Store)}
 	return errors.Join(do(s), c.Close())
+}
+
+// office is the commands about what may be held of persons.
+func (a *app) office() *office.Office {
+	return &office.Office{
+		Out: &a.out, Stdin: a.Stdin, Clock: a.Clock, Notations: opening.Notations(),
+		Languages: opening.Languages(), Group: group, Want: want, Opening: a.opens,
+		Open: func(ctx context.Context, create bool, do func(c *client.Client) error) error {
+			return a.with(ctx, opening.Access(create), func(s *opened) error { return do(s.Client) })
+		},
+		Absent: func(err error) bool {
+			return errors.Is(err, opening.ErrNoStore) && a.settings.Source(setting.Store) == "default"
+		},
+	}
 }
 
 // withEngine is with for who looks at a folder that may be too damaged to be opened as a log.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/lethe-es/lethe/client"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/schema"
 )
@@ -35,11 +36,14 @@ type Office struct {
 	Stdin     io.Reader
 	Clock     event.Clock
 	Notations []schema.Notation
+	Languages []schema.Language // of upcasters; the first is that of files
 
 	// Open opens the store, hands it to do, and closes it; with create it makes the one that is not there.
 	Open func(ctx context.Context, create bool, do func(c *client.Client) error) error
 	// Absent tells from an error of Open that there is no store, and that nobody named one.
 	Absent func(err error) bool
+	// Opening finds out what flags open, and who opens it.
+	Opening func(flags *phrase.Opening) (event.Opening, error)
 	// Group makes a command that holds others, Want checks the number of arguments.
 	Group func(use, short, long string, children ...*cobra.Command) *cobra.Command
 	Want  func(names ...string) cobra.PositionalArgs

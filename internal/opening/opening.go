@@ -24,6 +24,7 @@ import (
 	"github.com/lethe-es/lethe/schema"
 	"github.com/lethe-es/lethe/schema/jsonschema"
 	"github.com/lethe-es/lethe/schema/protoschema"
+	"github.com/lethe-es/lethe/schema/starlark"
 	"github.com/lethe-es/lethe/storage"
 )
 
@@ -70,6 +71,9 @@ func (s *Store) Close() error {
 // Notations are the notations in which schemas may be written.
 func Notations() []schema.Notation { return []schema.Notation{jsonschema.New(), protoschema.New()} }
 
+// Languages are the languages in which upcasters may be written.
+func Languages() []schema.Language { return []schema.Language{starlark.New()} }
+
 // Store opens the store at a place.
 func (o *Opener) Store(ctx context.Context, p Place, how Access) (*Store, error) {
 	keys, err := o.service()
@@ -81,7 +85,7 @@ func (o *Opener) Store(ctx context.Context, p Place, how Access) (*Store, error)
 		return nil, err
 	}
 	s := &Store{Engine: engine, Created: created, service: keys}
-	options := &lethe.Options{Clock: o.Clock, Notations: Notations(), Code: o.Code}
+	options := &lethe.Options{Clock: o.Clock, Notations: Notations(), Languages: Languages(), Code: o.Code}
 	if keys == nil {
 		s.Store, err = lethe.Open(ctx, engine, kms.None, options)
 		if err != nil {

@@ -46,6 +46,7 @@ type Settings struct {
 	Token     string   // for a server; ask Bearer, which also reads the file
 	TokenFile string   // holds the token
 	CAFile    string   // PEM: whom to trust beside those whom the machine trusts
+	Actor     string   // kind/id of who opens personal data
 	Keys      string   // folder or database of the keystore; empty: beside the log
 	KMS       Service  // which key service, and how to get in
 	Serve     Serve
@@ -124,6 +125,8 @@ func (s *Settings) table() []known {
 			usage: "file with the token for a server; nobody else may read it"},
 		{key: "ca_file", flag: "ca-file", field: &s.CAFile, unset: none,
 			usage: "PEM file of certificates to trust as well"},
+		{key: "actor", field: &s.Actor, unset: none,
+			usage: "who opens personal data, kind/id, where no --actor says it"},
 		{key: Keystore, flag: "keys", field: &s.Keys, unset: "(beside the log)",
 			usage: "folder or postgres://… of the keystore, instead of beside the log"},
 	}, append(s.KMS.table(), s.Serve.table()...)...)

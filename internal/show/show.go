@@ -58,6 +58,7 @@ type Output struct {
 	Progress       string // of Meters
 	Stdout, Stderr io.Writer
 	Clock          event.Clock // of meters
+	Plain          bool        // words without signs and colours
 }
 
 // Say writes one line of chatter on stderr.

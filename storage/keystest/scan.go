@@ -13,11 +13,36 @@ import (
 	"github.com/lethe-es/lethe/storage"
 )
 
-// ScanComplete holds that a walk gives exactly the records that are asked for, once, in the order of their KRIDs, with
-// pages of any size and while others are added; and that a page that is not full is the last.
+// ScanComplete holds that a walk gives exactly the records that are asked for, once and always in the same order, with
+// pages of any size and while others are changed or added; and that a page that is not full is the last.
 func ScanComplete(t *testing.T, open Open) {
 	e := open(t)
-	var all []storage.Keyring
+	kept := scannable(t, e.Keys)
+	order := walk(t, e.Keys, storage.KeyringQuery{Limit: 1000})
+	same(t, "number of keyrings", len(kept), len(order))
+	for i := range order {
+		if !sameKeyring(order[i], kept[order[i].KRID]) {
+			t.Errorf("keyring %d of a walk is another one than was stored", i)
+		}
+	}
+	for range 2 {
+		for _, after := range []int{-1, 0, 60, 118, 119} {
+			scanAfter(t, e.Keys, order, after)
+		}
+		e.Reopen(t)
+	}
+	for _, q := range []storage.KeyringQuery{{Limit: 0}, {Limit: -1}, {Limit: 1, After: person()}} {
+		if _, err := e.Keys.ScanKeyrings(t.Context(), q); !errors.Is(err, event.ErrInvalid) {
+			t.Errorf("scan with %+v: %v", q, err)
+		}
+	}
+	scanWhileChanged(t, e.Keys, order)
+	scanWhileAdded(t, e.Keys, order)
+}
+
+// scannable stores keyrings of five epochs, of which every third is destroyed.
+func scannable(t *testing.T, s storage.Keystore) map[event.KRID]storage.Keyring {
+	kept := make(map[event.KRID]storage.Keyring)
 	var changes []storage.KeyChange
 	for i := range 120 {
 		k := ring(person())
@@ -29,38 +54,64 @@ func ScanComplete(t *testing.T, open Open) {
 			last.Epoch = k.Epoch
 			changes = append(changes, storage.KeyChange{Keyring: &last})
 		}
-		all = append(all, last)
+		kept[k.KRID] = last
 	}
-	store(t, e.Keys, changes...)
-	slices.SortFunc(all, func(a, b storage.Keyring) int { return bytes.Compare(a.KRID[:], b.KRID[:]) })
-	for range 2 {
-		for _, q := range []storage.KeyringQuery{
-			{}, {Live: true}, {Before: 1}, {Before: 2}, {Before: 4}, {Before: 4, Live: true}, {Before: 1000},
-			{After: all[60].KRID}, {After: event.KRID{0x80}, Live: true}, {After: all[119].KRID},
-		} {
-			var want []storage.Keyring
-			for _, k := range all {
-				if bytes.Compare(k.KRID[:], q.After[:]) > 0 && (q.Before == 0 || k.Epoch < q.Before) &&
-					(!q.Live || k.State == storage.KeyLive) {
-					want = append(want, k)
-				}
-			}
-			for _, limit := range []int{1, 7, 119, 120, 121} {
-				q.Limit = limit
-				if got := walk(t, e.Keys, q); !slices.EqualFunc(want, got, sameKeyring) {
-					t.Errorf("a walk with %+v gives %d keyrings, or others, instead of %d", q, len(got), len(want))
-				}
+	store(t, s, changes...)
+	return kept
+}
+
+// scanAfter walks from behind the keyring at a place, or from the beginning.
+func scanAfter(t *testing.T, s storage.Keystore, order []storage.Keyring, after int) {
+	for _, q := range []storage.KeyringQuery{
+		{}, {Live: true}, {Before: 1}, {Before: 2}, {Before: 4}, {Before: 4, Live: true}, {Before: 1000},
+	} {
+		if after >= 0 {
+			q.After = order[after].KRID
+		}
+		var want []storage.Keyring
+		for _, k := range order[after+1:] {
+			if (q.Before == 0 || k.Epoch < q.Before) && (!q.Live || k.State == storage.KeyLive) {
+				want = append(want, k)
 			}
 		}
-		e.Reopen(t)
-	}
-	for _, limit := range []int{0, -1} {
-		_, err := e.Keys.ScanKeyrings(t.Context(), storage.KeyringQuery{Limit: limit})
-		if !errors.Is(err, event.ErrInvalid) {
-			t.Errorf("scan with limit %d: %v", limit, err)
+		for _, limit := range []int{1, 7, 119, 120, 121} {
+			q.Limit = limit
+			if got := walk(t, s, q); !slices.EqualFunc(want, got, sameKeyring) {
+				t.Errorf("a walk with %+v gives %d keyrings, or others, instead of %d", q, len(got), len(want))
+			}
 		}
 	}
-	scanWhileAdded(t, e.Keys, all)
+}
+
+// scanWhileChanged changes every live keyring as soon as a walk has seen it; order is left as they are then.
+func scanWhileChanged(t *testing.T, s storage.Keystore, order []storage.Keyring) {
+	var got []storage.Keyring
+	for q := (storage.KeyringQuery{Limit: 7}); ; {
+		page, err := s.ScanKeyrings(t.Context(), q)
+		if err != nil {
+			t.Fatalf("scan keyrings: %v", err)
+		}
+		got = append(got, page...)
+		var changes []storage.KeyChange
+		for i := range page {
+			if next := page[i]; next.State == storage.KeyLive {
+				next.Version, next.Epoch = next.Version+1, 9
+				next.Record = append(bytes.Clone(next.Record), "somewhat longer"...)
+				changes = append(changes, storage.KeyChange{Keyring: &next})
+			}
+		}
+		store(t, s, changes...)
+		if len(page) < q.Limit {
+			break
+		}
+		q.After = page[len(page)-1].KRID
+	}
+	same(t, "walk that changes what it has seen", order, got)
+	copy(order, walk(t, s, storage.KeyringQuery{Limit: 50}))
+	byKRID := func(a, b storage.Keyring) bool { return a.KRID == b.KRID }
+	if !slices.EqualFunc(got, order, byKRID) {
+		t.Error("keyrings that were changed come in another order")
+	}
 }
 
 func sameKeyring(a, b storage.Keyring) bool {
@@ -84,7 +135,7 @@ func walk(t testing.TB, s storage.Keystore, q storage.KeyringQuery) (all []stora
 	}
 }
 
-func scanWhileAdded(t *testing.T, s storage.Keystore, all []storage.Keyring) {
+func scanWhileAdded(t *testing.T, s storage.Keystore, order []storage.Keyring) {
 	var adding sync.WaitGroup
 	for range 4 {
 		adding.Go(func() {
@@ -99,15 +150,19 @@ func scanWhileAdded(t *testing.T, s storage.Keystore, all []storage.Keyring) {
 	for range 3 {
 		got := walk(t, s, storage.KeyringQuery{Limit: 11})
 		old := slices.DeleteFunc(slices.Clone(got), func(k storage.Keyring) bool {
-			return !slices.ContainsFunc(all, func(o storage.Keyring) bool { return o.KRID == k.KRID })
+			return !slices.ContainsFunc(order, func(o storage.Keyring) bool { return o.KRID == k.KRID })
 		})
-		same(t, "walk while keyrings are added", all, old)
-		if !slices.IsSortedFunc(got, func(a, b storage.Keyring) int { return bytes.Compare(a.KRID[:], b.KRID[:]) }) {
-			t.Error("a walk is out of order")
+		same(t, "walk while keyrings are added", order, old)
+		seen := make(map[event.KRID]bool)
+		for _, k := range got {
+			if seen[k.KRID] {
+				t.Error("a walk saw a keyring twice")
+			}
+			seen[k.KRID] = true
 		}
 	}
 	adding.Wait()
-	same(t, "keyrings after all", len(all)+100, len(walk(t, s, storage.KeyringQuery{Limit: 100})))
+	same(t, "keyrings after all", len(order)+100, len(walk(t, s, storage.KeyringQuery{Limit: 100})))
 }
 
 // marker is text that is nowhere else.

@@ -17,6 +17,8 @@ type Keystore struct {
 	mu         sync.RWMutex
 	head       storage.KeyHead
 	keyrings   map[event.KRID]storage.Keyring
+	order      []event.KRID       // in which they came
+	places     map[event.KRID]int // in order
 	retentions map[storage.RetentionID]storage.RetentionKey
 	lookups    map[storage.LookupToken]storage.Lookup
 	uses       []storage.Use // by number
@@ -30,6 +32,7 @@ var _ storage.Keystore = (*Keystore)(nil)
 func NewKeys() *Keystore {
 	return &Keystore{
 		keyrings:   map[event.KRID]storage.Keyring{},
+		places:     map[event.KRID]int{},
 		retentions: map[storage.RetentionID]storage.RetentionKey{},
 		lookups:    map[storage.LookupToken]storage.Lookup{},
 	}
@@ -128,16 +131,25 @@ func (k *Keystore) ScanKeyrings(ctx context.Context, q storage.KeyringQuery) ([]
 	if q.Limit < 1 {
 		return nil, event.Invalid("malformed_limit", "scan keyrings: limit %d is below 1", q.Limit)
 	}
+	from := 0
+	if !q.After.IsZero() {
+		last, ok := k.places[q.After]
+		if !ok {
+			return nil, event.Invalid("malformed_after", "scan keyrings: %s is not there", q.After)
+		}
+		from = last + 1
+	}
 	var found []storage.Keyring
-	for id, r := range k.keyrings {
-		if bytes.Compare(id[:], q.After[:]) > 0 && (q.Before == 0 || r.Epoch < q.Before) &&
-			(!q.Live || r.State == storage.KeyLive) {
+	for _, id := range k.order[from:] {
+		r := k.keyrings[id]
+		if (q.Before == 0 || r.Epoch < q.Before) && (!q.Live || r.State == storage.KeyLive) {
 			r.Record = kept(r.Record)
-			found = append(found, r)
+			if found = append(found, r); len(found) == q.Limit {
+				break
+			}
 		}
 	}
-	slices.SortFunc(found, func(a, b storage.Keyring) int { return bytes.Compare(a.KRID[:], b.KRID[:]) })
-	return found[:min(q.Limit, len(found))], nil
+	return found, nil
 }
 
 // ChangeKeys implements storage.Keys.
@@ -210,6 +222,10 @@ func (k *Keystore) change(c *storage.KeyChange) {
 		clear(k.keyrings[c.Keyring.KRID].Record)
 		r := *c.Keyring
 		r.Record = kept(r.Record)
+		if _, there := k.places[r.KRID]; !there {
+			k.places[r.KRID] = len(k.order)
+			k.order = append(k.order, r.KRID)
+		}
 		k.keyrings[r.KRID] = r
 	}
 	if c.Retention != nil {

@@ -374,8 +374,9 @@ func (x *Withheld) GetReceipt() string {
 type Name struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// krid_ and 26 characters.
-	Krid          string `protobuf:"bytes,1,opt,name=krid,proto3" json:"krid,omitempty"`
-	Kind          string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Krid string `protobuf:"bytes,1,opt,name=krid,proto3" json:"krid,omitempty"`
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// By which callers know the person, as the policy normalises it.
 	Ref           string `protobuf:"bytes,3,opt,name=ref,proto3" json:"ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -67,11 +67,14 @@ func (x *KeyStatusRequest) GetCount() bool {
 	return false
 }
 
+// A period of root keys.
 type KeyEpoch struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1.
+	Number uint32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	// live or destroyed.
-	State     string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// When it began.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// Of its root key in the key service.
 	Name string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
@@ -149,8 +152,9 @@ func (x *KeyEpoch) GetOpen() bool {
 type KeyStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The key service, without secrets.
-	Service string      `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
-	Epochs  []*KeyEpoch `protobuf:"bytes,2,rep,name=epochs,proto3" json:"epochs,omitempty"`
+	Service string `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	// By number, destroyed ones among them.
+	Epochs []*KeyEpoch `protobuf:"bytes,2,rep,name=epochs,proto3" json:"epochs,omitempty"`
 	// Until when work goes on without the key service; unset: no keys are held.
 	LeaseUntil *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
 	// Bytes by part.
@@ -253,10 +257,13 @@ func (x *KeyStatusResponse) GetKeyrings() *KeyringCount {
 	return nil
 }
 
+// How many keyrings of persons there are.
 type KeyringCount struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Live          uint64                 `protobuf:"varint,1,opt,name=live,proto3" json:"live,omitempty"`
-	Destroyed     uint64                 `protobuf:"varint,2,opt,name=destroyed,proto3" json:"destroyed,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of persons who were not erased.
+	Live uint64 `protobuf:"varint,1,opt,name=live,proto3" json:"live,omitempty"`
+	// Of persons who were.
+	Destroyed     uint64 `protobuf:"varint,2,opt,name=destroyed,proto3" json:"destroyed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -22,10 +22,12 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What setting another document does, in one place.
 type PolicyChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Such as purposes.support.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// In words.
 	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// narrows, widens, alters, or breaks: then it cannot be set like this.
 	Effect        string `protobuf:"bytes,3,opt,name=effect,proto3" json:"effect,omitempty"`
@@ -148,8 +150,9 @@ func (x *SetPolicyRequest) GetActor() string {
 }
 
 type SetPolicyResponse struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Changes []*PolicyChange        `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Against the policy before.
+	Changes []*PolicyChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
 	// SHA-256 of its canonical form, 64 hexadecimal digits.
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Position of the event in which it was set; 0: nothing was.
@@ -248,9 +251,12 @@ func (*ShowPolicyRequest) Descriptor() ([]byte, []int) {
 type ShowPolicyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: none was set.
-	Document      []byte                 `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
-	Digest        string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
-	Position      uint64                 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
+	Document []byte `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	// SHA-256 of its canonical form, 64 hexadecimal digits.
+	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Of the event in which it was set; 0: none was.
+	Position uint64 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`
+	// When it was set.
 	SetAt         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=set_at,json=setAt,proto3" json:"set_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

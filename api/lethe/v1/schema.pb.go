@@ -22,6 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// One version of the schema of an event type.
 type Schema struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Of the events it is for.
@@ -39,7 +40,8 @@ type Schema struct {
 	// Groups of the personal values it declares.
 	Groups []string `protobuf:"bytes,7,rep,name=groups,proto3" json:"groups,omitempty"`
 	// Position of the event in which it was pushed.
-	Position uint64                 `protobuf:"varint,8,opt,name=position,proto3" json:"position,omitempty"`
+	Position uint64 `protobuf:"varint,8,opt,name=position,proto3" json:"position,omitempty"`
+	// When it was pushed.
 	PushedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=pushed_at,json=pushedAt,proto3" json:"pushed_at,omitempty"`
 	// What makes data of the version before into data of this one; unset: nothing does.
 	Upcaster      *Upcaster `protobuf:"bytes,10,opt,name=upcaster,proto3" json:"upcaster,omitempty"`
@@ -151,7 +153,8 @@ func (x *Schema) GetUpcaster() *Upcaster {
 type Upcaster struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Such as starlark.
-	Language      string `protobuf:"bytes,1,opt,name=language,proto3" json:"language,omitempty"`
+	Language string `protobuf:"bytes,1,opt,name=language,proto3" json:"language,omitempty"`
+	// The program; of language go, the name by which programs give it.
 	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -209,11 +212,15 @@ type SchemaPlace struct {
 	// string, number, …
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// Data group; empty: it is not personal.
-	Group     string   `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
-	Subjects  []string `protobuf:"bytes,4,rep,name=subjects,proto3" json:"subjects,omitempty"`
-	Retention string   `protobuf:"bytes,5,opt,name=retention,proto3" json:"retention,omitempty"`
-	Category  string   `protobuf:"bytes,6,opt,name=category,proto3" json:"category,omitempty"`
-	Origin    string   `protobuf:"bytes,7,opt,name=origin,proto3" json:"origin,omitempty"`
+	Group string `protobuf:"bytes,3,opt,name=group,proto3" json:"group,omitempty"`
+	// Whose the value is, as it is written: pointers, stream, relation:ROLE or store.
+	Subjects []string `protobuf:"bytes,4,rep,name=subjects,proto3" json:"subjects,omitempty"`
+	// Retention class; empty: no fixed end.
+	Retention string `protobuf:"bytes,5,opt,name=retention,proto3" json:"retention,omitempty"`
+	// special, criminal, child, location, financial, or empty.
+	Category string `protobuf:"bytes,6,opt,name=category,proto3" json:"category,omitempty"`
+	// provided, observed, derived, inferred, or empty.
+	Origin string `protobuf:"bytes,7,opt,name=origin,proto3" json:"origin,omitempty"`
 	// Kind of the person it refers to; empty: it is no reference.
 	Reference string `protobuf:"bytes,8,opt,name=reference,proto3" json:"reference,omitempty"`
 	// Why it is not personal; empty: it is.
@@ -318,8 +325,10 @@ func (x *SchemaPlace) GetOpen() string {
 // What differs between two versions.
 type SchemaChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	Text  string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// As in SchemaPlace.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// In words.
+	Text string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	// What was valid before would not be read any more, or a personal value would become open.
 	Breaking      bool `protobuf:"varint,3,opt,name=breaking,proto3" json:"breaking,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -378,16 +387,22 @@ func (x *SchemaChange) GetBreaking() bool {
 }
 
 type PushSchemaRequest struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Type     string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
-	Notation string                 `protobuf:"bytes,2,opt,name=notation,proto3" json:"notation,omitempty"`
-	Text     []byte                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
-	Kind     string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
-	Message  string                 `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the events it is for.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// jsonschema or protobuf.
+	Notation string `protobuf:"bytes,2,opt,name=notation,proto3" json:"notation,omitempty"`
+	// The schema in its notation.
+	Text []byte `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	// Of persons, where declarations of the notation name none; empty: person.
+	Kind string `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Protobuf: full name of the message; empty: the only one that no other one uses.
+	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
 	// Change nothing; only say what would change.
 	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// kind/id of who pushes it. Empty: the token.
-	Actor         string    `protobuf:"bytes,7,opt,name=actor,proto3" json:"actor,omitempty"`
+	Actor string `protobuf:"bytes,7,opt,name=actor,proto3" json:"actor,omitempty"`
+	// From the version before.
 	Upcaster      *Upcaster `protobuf:"bytes,8,opt,name=upcaster,proto3" json:"upcaster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -480,8 +495,9 @@ func (x *PushSchemaRequest) GetUpcaster() *Upcaster {
 }
 
 type PushSchemaResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Schema *Schema                `protobuf:"bytes,1,opt,name=schema,proto3" json:"schema,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The version that was pushed, or would be.
+	Schema *Schema `protobuf:"bytes,1,opt,name=schema,proto3" json:"schema,omitempty"`
 	// Against the version before.
 	Changes []*SchemaChange `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
 	// It was there already.
@@ -587,8 +603,9 @@ func (x *ListSchemasRequest) GetType() string {
 }
 
 type ListSchemasResponse struct {
-	state   protoimpl.MessageState `protogen:"open.v1"`
-	Schemas []*Schema              `protobuf:"bytes,1,rep,name=schemas,proto3" json:"schemas,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By type and number.
+	Schemas []*Schema `protobuf:"bytes,1,rep,name=schemas,proto3" json:"schemas,omitempty"`
 	// Every type needs a schema.
 	Demanded      bool `protobuf:"varint,2,opt,name=demanded,proto3" json:"demanded,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -641,7 +658,8 @@ func (x *ListSchemasResponse) GetDemanded() bool {
 
 type ShowSchemaRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Type  string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// Of the events it is for.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// 0: the present one.
 	Number        uint32 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -693,10 +711,13 @@ func (x *ShowSchemaRequest) GetNumber() uint32 {
 }
 
 type ShowSchemaResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Schema        *Schema                `protobuf:"bytes,1,opt,name=schema,proto3" json:"schema,omitempty"`
-	Text          []byte                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
-	Places        []*SchemaPlace         `protobuf:"bytes,3,rep,name=places,proto3" json:"places,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is.
+	Schema *Schema `protobuf:"bytes,1,opt,name=schema,proto3" json:"schema,omitempty"`
+	// As it was pushed.
+	Text []byte `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	// Its declarations, by path.
+	Places        []*SchemaPlace `protobuf:"bytes,3,rep,name=places,proto3" json:"places,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -753,9 +774,11 @@ func (x *ShowSchemaResponse) GetPlaces() []*SchemaPlace {
 }
 
 type DemandSchemaRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Demand        bool                   `protobuf:"varint,1,opt,name=demand,proto3" json:"demand,omitempty"`
-	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// false: types without a schema are taken.
+	Demand bool `protobuf:"varint,1,opt,name=demand,proto3" json:"demand,omitempty"`
+	// kind/id of who says it. Empty: the token.
+	Actor         string `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -877,8 +900,9 @@ func (*CoverageRequest) Descriptor() ([]byte, []int) {
 }
 
 type CoverageResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Types         []*TypeCoverage        `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Those that have a schema first.
+	Types         []*TypeCoverage `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -920,15 +944,20 @@ func (x *CoverageResponse) GetTypes() []*TypeCoverage {
 	return nil
 }
 
+// How the data of an event type is declared.
 type TypeCoverage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Type  string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// Of events.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
 	// Events of this type in the log.
 	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
 	// Of them, those that were checked against a schema.
-	Checked       uint64 `protobuf:"varint,3,opt,name=checked,proto3" json:"checked,omitempty"`
-	Personal      uint32 `protobuf:"varint,4,opt,name=personal,proto3" json:"personal,omitempty"`
-	References    uint32 `protobuf:"varint,5,opt,name=references,proto3" json:"references,omitempty"`
+	Checked uint64 `protobuf:"varint,3,opt,name=checked,proto3" json:"checked,omitempty"`
+	// Places of its present schema that are personal.
+	Personal uint32 `protobuf:"varint,4,opt,name=personal,proto3" json:"personal,omitempty"`
+	// That refer to persons.
+	References uint32 `protobuf:"varint,5,opt,name=references,proto3" json:"references,omitempty"`
+	// That are declared not personal.
 	Open          uint32 `protobuf:"varint,6,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -26,8 +26,10 @@ const (
 type Person struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// krid_ and 26 characters; or kind and ref.
-	Krid          string `protobuf:"bytes,1,opt,name=krid,proto3" json:"krid,omitempty"`
-	Kind          string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Krid string `protobuf:"bytes,1,opt,name=krid,proto3" json:"krid,omitempty"`
+	// Kind of entity, which the policy declares a person.
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Any spelling of the reference.
 	Ref           string `protobuf:"bytes,3,opt,name=ref,proto3" json:"ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -84,10 +86,13 @@ func (x *Person) GetRef() string {
 	return ""
 }
 
+// The keys of one data group of a person.
 type GroupKeys struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Group       string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Generations []uint32               `protobuf:"varint,2,rep,packed,name=generations,proto3" json:"generations,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Data group.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// Numbers of those that are live.
+	Generations []uint32 `protobuf:"varint,2,rep,packed,name=generations,proto3" json:"generations,omitempty"`
 	// Receipt of an erasure of the group.
 	Receipt       string `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -202,13 +207,16 @@ type ShowSubjectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Krid  string                 `protobuf:"bytes,1,opt,name=krid,proto3" json:"krid,omitempty"`
 	// live or erased.
-	State  string       `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
-	Names  []*Name      `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"`
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// References, where the opening allows them.
+	Names []*Name `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"`
+	// By name; undisclosed ones are left out.
 	Groups []*GroupKeys `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
 	// What was said and decided, as JSON; empty: nothing.
 	Standing string `protobuf:"bytes,5,opt,name=standing,proto3" json:"standing,omitempty"`
 	// Of the erasure.
-	Receipt       string `protobuf:"bytes,6,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	Receipt string `protobuf:"bytes,6,opt,name=receipt,proto3" json:"receipt,omitempty"`
+	// Whose keys wrap the keyring.
 	Epoch         uint32 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -391,11 +399,14 @@ func (x *MapSubjectResponse) GetFootprint() *Footprint {
 	return nil
 }
 
+// What the log holds of a person.
 type Footprint struct {
-	state    protoimpl.MessageState `protogen:"open.v1"`
-	Krid     string                 `protobuf:"bytes,1,opt,name=krid,proto3" json:"krid,omitempty"`
-	Events   uint64                 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
-	Holdings []*Holding             `protobuf:"bytes,3,rep,name=holdings,proto3" json:"holdings,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Krid  string                 `protobuf:"bytes,1,opt,name=krid,proto3" json:"krid,omitempty"`
+	// That speak of the person.
+	Events uint64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	// By group and end.
+	Holdings []*Holding `protobuf:"bytes,3,rep,name=holdings,proto3" json:"holdings,omitempty"`
 	// In how many events the person is related how; stream: events of the person's own streams.
 	Roles         map[string]uint64 `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
@@ -460,16 +471,22 @@ func (x *Footprint) GetRoles() map[string]uint64 {
 	return nil
 }
 
+// Where values of one data group of a person lie.
 type Holding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// Data group.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	// Retention class.
 	Class string `protobuf:"bytes,2,opt,name=class,proto3" json:"class,omitempty"`
 	// Last day, as yyyy-mm-dd; empty: no fixed end.
-	Until string   `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
-	Boxes uint64   `protobuf:"varint,4,opt,name=boxes,proto3" json:"boxes,omitempty"`
-	First uint64   `protobuf:"varint,5,opt,name=first,proto3" json:"first,omitempty"`
-	Last  uint64   `protobuf:"varint,6,opt,name=last,proto3" json:"last,omitempty"`
+	Until string `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// Sealed values are kept together in boxes.
+	Boxes uint64 `protobuf:"varint,4,opt,name=boxes,proto3" json:"boxes,omitempty"`
+	// Position of the first event.
+	First uint64 `protobuf:"varint,5,opt,name=first,proto3" json:"first,omitempty"`
+	// Position of the last event.
+	Last uint64 `protobuf:"varint,6,opt,name=last,proto3" json:"last,omitempty"`
+	// Of the events.
 	Types []string `protobuf:"bytes,7,rep,name=types,proto3" json:"types,omitempty"`
 	// Some are jointly somebody else's.
 	Joint         bool `protobuf:"varint,8,opt,name=joint,proto3" json:"joint,omitempty"`
@@ -636,7 +653,8 @@ func (x *ListUsesRequest) GetLimit() uint32 {
 
 type ListUsesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Uses  []*Use                 `protobuf:"bytes,1,rep,name=uses,proto3" json:"uses,omitempty"`
+	// Newest first.
+	Uses []*Use `protobuf:"bytes,1,rep,name=uses,proto3" json:"uses,omitempty"`
 	// Go on before it, unless done.
 	Next          uint64 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`
 	Done          bool   `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
@@ -697,16 +715,22 @@ func (x *ListUsesResponse) GetDone() bool {
 
 // One batch of personal data that was opened.
 type Use struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Number uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	At     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts all uses of the store, from 1.
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// When.
+	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
 	// kind/id; a person's is an alias.
-	Actor   string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// As the policy declares it.
 	Purpose string `protobuf:"bytes,4,opt,name=purpose,proto3" json:"purpose,omitempty"`
-	Reason  string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	Code    string `protobuf:"bytes,6,opt,name=code,proto3" json:"code,omitempty"`
+	// A code and a case id.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Name and version of the program that read.
+	Code string `protobuf:"bytes,6,opt,name=code,proto3" json:"code,omitempty"`
 	// Something else was said as a reason, which is sealed.
-	Words         bool        `protobuf:"varint,7,opt,name=words,proto3" json:"words,omitempty"`
+	Words bool `protobuf:"varint,7,opt,name=words,proto3" json:"words,omitempty"`
+	// What was opened.
 	Entries       []*UseEntry `protobuf:"bytes,8,rep,name=entries,proto3" json:"entries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -798,12 +822,16 @@ func (x *Use) GetEntries() []*UseEntry {
 	return nil
 }
 
+// How much of one group was opened.
 type UseEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Count uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	// Data group; reference: the names behind aliases.
+	Group string `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// Of boxes, or references.
+	Count uint32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	// Positions of the events.
-	First         uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
+	First uint64 `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
+	// Of the last of them.
 	Last          uint64 `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1001,9 +1029,10 @@ func (x *RecordStandingResponse) GetPlaced() *PlacedRecord {
 
 // Where an event of a person came to lie.
 type PlacedRecord struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Position      uint64                 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// In the log.
+	Position      uint64 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1056,8 +1085,10 @@ type RecordConsentRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Person *Person                `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
 	// Its data as JSON; docs/format/policy.md.
-	Data          string `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Data string `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// kind/id of who records it. Empty: the token.
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// UUID of the event; give one to make a retry safe.
 	Id            string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1195,8 +1226,10 @@ type WithdrawConsentRequest struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Person *Person                `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
 	// Its data as JSON; docs/format/policy.md.
-	Data          string `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Data string `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// kind/id of who records it. Empty: the token.
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// UUID of the event; give one to make a retry safe.
 	Id            string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

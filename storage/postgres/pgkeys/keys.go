@@ -69,7 +69,8 @@ func (k *Keystore) Retentions(ctx context.Context, ids []storage.RetentionID) ([
 	return found, nil
 }
 
-// ScanKeyrings implements storage.Keys.
+// ScanKeyrings implements storage.Keys, in the order of KRIDs: rows have no place of their own, since every change puts
+// them into another one.
 func (k *Keystore) ScanKeyrings(ctx context.Context, q storage.KeyringQuery) (found []storage.Keyring, err error) {
 	if q.Limit < 1 {
 		return nil, event.Invalid("malformed_limit", "scan keyrings: the limit must be above 0")
@@ -85,6 +86,9 @@ func (k *Keystore) ScanKeyrings(ctx context.Context, q storage.KeyringQuery) (fo
 	}
 	err = k.calls.Try(ctx, func(ctx context.Context) error {
 		found = nil
+		if err := k.mustBeThere(ctx, q.After); err != nil {
+			return err
+		}
 		rows, err := k.pool.Query(ctx, text+` ORDER BY k.krid LIMIT $2`, args...)
 		if err != nil {
 			return err
@@ -95,4 +99,17 @@ func (k *Keystore) ScanKeyrings(ctx context.Context, q storage.KeyringQuery) (fo
 		return nil, fmt.Errorf("scan keyrings: %w", err)
 	}
 	return found, nil
+}
+
+// mustBeThere refuses to go on after a keyring that is not there.
+func (k *Keystore) mustBeThere(ctx context.Context, after event.KRID) error {
+	if after.IsZero() {
+		return nil
+	}
+	there := false
+	err := k.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM keyring WHERE krid = $1)`, [16]byte(after)).Scan(&there)
+	if err == nil && !there {
+		err = event.Invalid("malformed_after", "scan keyrings: %s is not there", after)
+	}
+	return err
 }

@@ -1,9 +1,10 @@
 package sqlitekeys
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"math"
+	"strconv"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
@@ -156,35 +157,62 @@ func selectRetention(c *sqlink.Conn, id storage.RetentionID, out *storage.Retent
 }
 
 // scanStep is how many records one read transaction of a scan looks at.
-const scanStep = 4096
+const scanStep = 16_384
 
-// ScanKeyrings implements storage.Keys. A scan that finds few looks at many records, in short transactions.
+// ScanKeyrings implements storage.Keys, in the order of rows. A scan that finds few looks at many records, in short
+// transactions. No row is ever removed, so steps are counted by row ids.
 func (k *Keystore) ScanKeyrings(ctx context.Context, q storage.KeyringQuery) ([]storage.Keyring, error) {
 	if err := limit("scan keyrings", q.Limit); err != nil {
 		return nil, err
 	}
-	step := scanStep
-	if q.Before == 0 && !q.Live {
-		step = min(step, q.Limit)
+	text := "SELECT " + keyringColumns + " FROM keyring WHERE id > ? AND id <= ? AND epoch < ?"
+	if q.Live {
+		text += " AND state = " + strconv.Itoa(int(storage.KeyLive))
+	}
+	before := int64(q.Before)
+	if before == 0 {
+		before = math.MaxInt64
 	}
 	var found []storage.Keyring
-	for after, looked := q.After, step; looked == step && len(found) < q.Limit; {
-		looked = 0
-		err := k.keys.read(ctx, func(c *sqlink.Conn) error {
-			return c.Query("SELECT "+keyringColumns+" FROM keyring WHERE krid > ? ORDER BY krid LIMIT ?",
-				func(r sqlink.Row) error {
-					looked++
-					r.Stmt.ColumnBytes(0, after[:])
-					epoch, state := uint32(r.Int64(2)), storage.KeyState(r.Int64(3))
-					if len(found) < q.Limit && (q.Before == 0 || epoch < q.Before) && (!q.Live || state == storage.KeyLive) {
-						found = append(found, readKeyring(r))
-					}
-					return nil
-				}, bytes.Clone(after[:]), step)
+	after, last := int64(-1), int64(0) // row ids; -1: not known yet
+	for after < last && len(found) < q.Limit {
+		err := k.keys.read(ctx, func(c *sqlink.Conn) (err error) {
+			if after < 0 {
+				if after, last, err = scanned(c, q.After); err != nil {
+					return err
+				}
+			}
+			end := min(after+scanStep, last)
+			err = c.Query(text+" ORDER BY id LIMIT ?", func(r sqlink.Row) error {
+				found = append(found, readKeyring(r))
+				return nil
+			}, after, end, before, q.Limit-len(found))
+			after = end
+			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("scan keyrings: %w", err)
 		}
 	}
 	return found, nil
+}
+
+// scanned is the row that a walk saw last, and the last there is.
+func scanned(c *sqlink.Conn, krid event.KRID) (after, last int64, err error) {
+	if !krid.IsZero() {
+		err = c.Query("SELECT id FROM keyring WHERE krid = ?", func(r sqlink.Row) error {
+			after = r.Int64(0)
+			return nil
+		}, krid[:])
+		if err == nil && after == 0 {
+			err = event.Invalid("malformed_after", "scan keyrings: %s is not there", krid)
+		}
+	}
+	if err == nil {
+		err = c.Query("SELECT ifnull(max(id), 0) FROM keyring", func(r sqlink.Row) error {
+			last = r.Int64(0)
+			return nil
+		})
+	}
+	return after, last, err
 }

@@ -1,7 +1,8 @@
-package keyring
+package wrapped
 
 import (
 	"encoding/binary"
+	"errors"
 	"math"
 )
 
@@ -69,40 +70,51 @@ func (d *decoder) int64() int64 {
 	return 0
 }
 
-func (d *decoder) ending(through uint32) ending {
-	return ending{through: through, at: d.int64(), receipt: d.text()}
+func (d *decoder) ending(through uint32) Ending {
+	return Ending{Through: through, At: d.int64(), Receipt: d.text()}
 }
 
-func (d *decoder) group(dir *directory, born uint32) (g group) {
+func (d *decoder) group(dir *Directory, born uint32) (g Group) {
 	head := d.uvarint()
-	g.number, g.name = uint32(head>>1), dir.at(d, head>>1)
+	g.Number, g.Name = uint32(head>>1), dir.at(d, head>>1)
 	if head&1 == 0 {
-		g.gens = []generation{{epoch: born}}
-		copy(g.gens[0].key[:], d.take(32))
+		g.Generations = []Generation{{Epoch: born}}
+		copy(g.Generations[0].Key[:], d.take(32))
 		return g
 	}
-	if g.erased.through = d.uint32(); g.erased.through > 0 {
-		g.erased = d.ending(g.erased.through)
+	if g.Erased.Through = d.uint32(); g.Erased.Through > 0 {
+		g.Erased = d.ending(g.Erased.Through)
 	}
 	count := d.count(1)
-	g.gens = make([]generation, count)
-	for i := range g.gens {
-		if g.gens[i].epoch = d.uint32(); g.gens[i].epoch > 0 {
-			copy(g.gens[i].key[:], d.take(32))
+	g.Generations = make([]Generation, count)
+	for i := range g.Generations {
+		if g.Generations[i].Epoch = d.uint32(); g.Generations[i].Epoch > 0 {
+			copy(g.Generations[i].Key[:], d.take(32))
 		}
 	}
-	if g.erased.through == 0 && count == 0 || g.plain(born) || uint64(count)+uint64(g.erased.through) > math.MaxUint32 {
+	if g.Erased.Through == 0 && count == 0 || g.plain(born) || uint64(count)+uint64(g.Erased.Through) > math.MaxUint32 {
 		d.fail(errForm)
 	}
 	return g
 }
 
-// decodeTombstone reads the plaintext of a tombstone.
-func decodeTombstone(plain []byte) (*ending, error) {
+// DecodeTombstone reads the plaintext of a tombstone. what names it in errors.
+func DecodeTombstone(plain []byte, what string) (*Ending, error) {
 	d := decoder{b: plain}
 	e := d.ending(d.uint32())
 	if len(d.b) > 0 {
 		d.fail(errForm)
 	}
-	return &e, d.err
+	if d.err != nil {
+		return nil, d.fault(what)
+	}
+	return &e, nil
+}
+
+// fault is what was wrong, in the words of callers.
+func (d *decoder) fault(what string) error {
+	if errors.Is(d.err, errForm) || errors.Is(d.err, errName) {
+		return Unreadable(what)
+	}
+	return d.err
 }

@@ -1,4 +1,4 @@
-package keyring
+package wrapped
 
 import (
 	"crypto/aes"
@@ -12,12 +12,14 @@ import (
 	"github.com/lethe-es/lethe/storage"
 )
 
-// Every record begins with its version and suite, of which there is one: AES-256-GCM with a random nonce in front.
+// Every record begins with its version and suite, of which there is one: AES-256-GCM with a nonce in front.
 const (
 	recordVersion = 1
 	recordSuite   = 1
-	nonceSize     = 12
 )
+
+// NonceSize is how many bytes a nonce has.
+const NonceSize = 12
 
 // What records are bound to begins with one of these, so that none passes for another.
 const (
@@ -39,50 +41,64 @@ func newAEAD(key []byte) (cipher.AEAD, error) {
 	return cipher.NewGCM(block)
 }
 
-// wrap seals the plaintext of a record and overwrites it.
-func (k *Keeper) wrap(aead cipher.AEAD, aad, plain []byte) ([]byte, error) {
-	defer clear(plain)
-	b := make([]byte, 2+nonceSize, 2+nonceSize+len(plain)+aead.Overhead())
+// Seal makes a record of its plaintext, under a nonce that is never used again.
+func Seal(aead cipher.AEAD, nonce [NonceSize]byte, aad, plain []byte) []byte {
+	b := make([]byte, 2+NonceSize, 2+NonceSize+len(plain)+aead.Overhead())
 	b[0], b[1] = recordVersion, recordSuite
-	if err := k.random(b[2:]); err != nil {
-		return nil, err
-	}
-	return aead.Seal(b, b[2:], plain, aad), nil
+	copy(b[2:], nonce[:])
+	return aead.Seal(b, nonce[:], plain, aad)
 }
 
-// unwrap opens what wrap sealed. what names the record in errors.
-func unwrap(aead cipher.AEAD, aad, record []byte, what string) ([]byte, error) {
+// Open opens what seal made. what names the record in errors.
+func Open(aead cipher.AEAD, aad, record []byte, what string) ([]byte, error) {
 	if len(record) < 2 {
-		return nil, unreadable(what)
+		return nil, Unreadable(what)
 	}
 	if record[0] != recordVersion || record[1] != recordSuite {
 		return nil, event.Errorf(event.ErrFormat, "open %s: its record has version %d and suite %d", what, record[0],
 			record[1]).Hint("use a newer version of Lethe")
 	}
-	if len(record) < 2+nonceSize+aead.Overhead() {
-		return nil, unreadable(what)
+	if len(record) < 2+NonceSize+aead.Overhead() {
+		return nil, Unreadable(what)
 	}
-	plain, err := aead.Open(nil, record[2:][:nonceSize], record[2+nonceSize:], aad)
+	plain, err := aead.Open(nil, record[2:][:NonceSize], record[2+NonceSize:], aad)
 	if err != nil {
-		return nil, unreadable(what)
+		return nil, Unreadable(what)
 	}
 	return plain, nil
 }
 
-// epochAAD is what the record of an epoch is bound to.
-func epochAAD(store event.StoreID, epoch uint32) []byte {
+// Unreadable says that a record does not open; what names it.
+func Unreadable(what string) error {
+	e := &event.Error{
+		Sentinel: event.ErrCorrupt, Code: "record_unreadable",
+		Message: "open " + what + ": its record is damaged or another's",
+	}
+	return e.Hint("restore the keystore from a backup")
+}
+
+// EpochAAD is what the record of an epoch is bound to.
+func EpochAAD(store event.StoreID, epoch uint32) []byte {
 	return binary.BigEndian.AppendUint32(append([]byte(labelEpoch), store[:]...), epoch)
 }
 
-// keyringAAD is what a person's record is bound to; label tells a live one from a tombstone.
-func keyringAAD(label string, store event.StoreID, r *storage.Keyring) []byte {
+// KeyringAAD is what a person's record is bound to; its state tells a live one from a tombstone.
+func KeyringAAD(store event.StoreID, r *storage.Keyring) []byte {
+	label := labelKeyring
+	if r.State == storage.KeyDestroyed {
+		label = labelTombstone
+	}
 	b := make([]byte, 0, len(label)+len(store)+len(r.KRID)+12)
 	b = append(append(append(b, label...), store[:]...), r.KRID[:]...)
 	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(b, r.Version), r.Epoch)
 }
 
-// retentionAAD is what the record of a retention key is bound to.
-func retentionAAD(label string, store event.StoreID, r *storage.RetentionKey) []byte {
+// RetentionAAD is what the record of a retention key is bound to, likewise.
+func RetentionAAD(store event.StoreID, r *storage.RetentionKey) []byte {
+	label := labelRetention
+	if r.State == storage.KeyDestroyed {
+		label = labelRetentionTombstone
+	}
 	b := append(append(make([]byte, 0, 128), label...), store[:]...)
 	b = append(binary.BigEndian.AppendUint16(b, uint16(len(r.Class))), r.Class...)
 	b = binary.BigEndian.AppendUint64(b, uint64(r.Bucket))
@@ -104,9 +120,9 @@ func expand(key []byte, info string) ([]byte, error) {
 	return hkdf.Expand(sha256.New, key, info, 32)
 }
 
-// extract is HKDF-Extract with SHA-256 (RFC 5869), HMAC under salt over ikm, for lengths that are fixed: it is the one
+// Extract is HKDF-Extract with SHA-256 (RFC 5869), HMAC under salt over ikm, for lengths that are fixed: it is the one
 // derivation of every opening and allocates nothing.
-func extract(salt, ikm *[32]byte) (prk [32]byte) {
+func Extract(salt, ikm *[32]byte) (prk [32]byte) {
 	var b [96]byte
 	for i := range 64 {
 		b[i] = 0x36
