@@ -24,6 +24,10 @@ func pages(ctx context.Context, b Journal, q PageQuery) iter.Seq2[Page, error] {
 		if !more {
 			return
 		}
+		if !q.Opening.IsZero() {
+			eachPage(ctx, b, q, yield)
+			return
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		fetched := make(chan Page, 1)
@@ -42,6 +46,21 @@ func pages(ctx context.Context, b Journal, q PageQuery) iter.Seq2[Page, error] {
 		}
 		if failure != nil {
 			yield(Page{}, failure)
+		}
+	}
+}
+
+// eachPage walks q without reading ahead. What is opened is given out at once: a restriction that is acknowledged while
+// the caller is at one page holds for the next, and the record of uses names nothing that nobody asked for.
+func eachPage(ctx context.Context, b Journal, q PageQuery, yield func(Page, error) bool) {
+	for {
+		page, err := limited(ctx, b, q, fullPage)
+		if !yield(page, err) || err != nil || page.Done {
+			return
+		}
+		var more bool
+		if q, more = rest(q, &page); !more {
+			return
 		}
 	}
 }

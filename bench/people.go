@@ -13,7 +13,6 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/keyring"
 	"github.com/lethe-es/lethe/schema"
-	"github.com/lethe-es/lethe/sealed"
 )
 
 // MaxPersonal is the most personal fields of an event.
@@ -43,11 +42,10 @@ type SealingResult struct {
 // BoxesBytes is what the sealed values of one event take, by what it is for.
 type BoxesBytes struct {
 	Values float64 `json:"values"` // as their producer gave them
-	Inside float64 `json:"inside"` // what else is under the key: paths, seed of the commitment, tag
-	Header float64 `json:"header"` // whose, group, generation, commitment, nonce
+	Around float64 `json:"around"` // whose, group, commitment, nonce; under the key seed, paths, padding; tag
 }
 
-func (b BoxesBytes) total() float64 { return b.Values + b.Inside + b.Header }
+func (b BoxesBytes) total() float64 { return b.Values + b.Around }
 
 // cast is the people of a measurement.
 type cast struct {
@@ -259,28 +257,18 @@ const sampled = 500
 
 // weigh looks at the last events of the log: what their boxes take, and what is left of their data.
 func (r *SealingResult) weigh(ctx context.Context, t *target) (data float64, err error) {
-	events, values := 0, 0
-	var boxes []sealed.Box
+	events, boxes := 0, 0
 	q := lethe.Query{Filter: event.Filter{{Kinds: []string{Kind}}}, Backward: true, Limit: sampled}
 	for e, err := range t.As(event.Actor{}).Query(ctx, q) {
 		if err != nil {
 			return 0, err
 		}
-		if boxes, err = sealed.ParseInto(boxes[:0], e.Boxes); err != nil {
-			return 0, err
-		}
-		inside := 0
-		for i := range boxes {
-			inside += len(boxes[i].Cipher)
-		}
-		events, values = events+1, values+r.Personal*len(`"0123456789abcdef"`)
-		r.Boxes.Inside += float64(inside)
-		r.Boxes.Header += float64(len(e.Boxes) - inside)
+		events, boxes = events+1, boxes+len(e.Boxes)
 		data += float64(len(e.Data))
 	}
 	n := float64(events)
-	r.Boxes = BoxesBytes{Values: per(float64(values), n), Header: per(r.Boxes.Header, n),
-		Inside: per(r.Boxes.Inside-float64(values), n)}
+	r.Boxes.Values = float64(r.Personal * len(`"0123456789abcdef"`))
+	r.Boxes.Around = per(float64(boxes), n) - r.Boxes.Values
 	return per(data, n), nil
 }
 

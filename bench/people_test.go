@@ -43,10 +43,10 @@ func TestAppendSeals(t *testing.T) {
 	}
 	checkRun(t, r.Run, "append", 8)
 	near(t, "values", s.Boxes.Values, 3*18)
-	if s.Boxes.Inside < 32+16 || s.Boxes.Header < 2*(32+12+16) {
+	if s.Boxes.Around < 2*(32+12+16+32+16) {
 		t.Errorf("two boxes take %+v", s.Boxes)
 	}
-	near(t, "sealed", r.Bytes.Sealed, s.Boxes.Values+s.Boxes.Inside+s.Boxes.Header)
+	near(t, "sealed", r.Bytes.Sealed, s.Boxes.Values+s.Boxes.Around)
 	if r.Bytes.Payload < 100 || r.Bytes.Payload > bench.DefaultPayload {
 		t.Errorf("%v bytes of data are left in clear", r.Bytes.Payload)
 	}
@@ -93,8 +93,11 @@ func TestKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.People != 700 || r.PersonBytes <= 0 || r.Warm <= 0 || r.Cold <= 0 || r.Roll <= 0 || r.Moved < 700 || r.Interrupted {
+	if r.People != 700 || r.PersonBytes <= 0 || r.Warm <= 0 || r.Cold <= 0 || r.Roll <= 0 || r.Interrupted {
 		t.Errorf("it gives %+v", r)
+	}
+	if r.Moved < 350 || r.Moved > 800 { // appends move some by themselves
+		t.Errorf("%d were moved", r.Moved)
 	}
 	checkLatency(t, r.Before)
 	checkLatency(t, r.During)

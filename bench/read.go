@@ -18,8 +18,8 @@ type ReadResult struct {
 	*SealingResult
 }
 
-// Read scans the whole log, decoded, o.Clients times at once and again until o.Duration is over. With a purpose it opens
-// what is sealed, and each batch is recorded before it is given out.
+// Read scans the whole log, decoded, o.Clients times at once and again until o.Duration is over. With a purpose it
+// opens what is sealed, and each batch is recorded before it is given out.
 func (b *Bench) Read(ctx context.Context, o Options) (*ReadResult, error) {
 	o = o.defaults()
 	if err := o.check(b); err != nil {

@@ -47,7 +47,8 @@ func newMaker(o *Options, client int) *maker {
 		m.types = append(m.types, eventType+strconv.Itoa(i))
 	}
 	for i := range m.drafts {
-		m.drafts[i] = event.Draft{Data: payload(o.Payload, personal(o.Personal), m.rand), Relations: make([]event.Relation, o.Relations)}
+		data := payload(o.Payload, personal(o.Personal), m.rand)
+		m.drafts[i] = event.Draft{Data: data, Relations: make([]event.Relation, o.Relations)}
 	}
 	m.digits = bytes.Index(m.drafts[0].Data, []byte(counter)) + strings.IndexByte(counter, '0')
 	m.n = uint64(client) << 40

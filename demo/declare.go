@@ -53,8 +53,9 @@ func Policy(staff ...event.KRID) []byte {
 }
 
 // Declare makes a store the bank's: it sets Policy, with Clerks as they are known there, and pushes Schemas. What is
-// there already stays as it is, whoever declared it, so calling it again changes nothing. The store must be open in this
-// process, with a key service and the notation of JSON Schema; one that holds applications without people is refused.
+// there already stays as it is, whoever declared it, so calling it again changes nothing. The store must be open in
+// this process, with a key service and the notation of JSON Schema; one that holds applications without people is
+// refused.
 func Declare(ctx context.Context, store *lethe.Store) error {
 	room, keeper := store.Privacy(), store.Keeper()
 	if room == nil || keeper == nil {

@@ -231,8 +231,8 @@ func TestPlayWithPeople(t *testing.T) {
 	}
 }
 
-// TestNothingPersonalInClear: no value of any applicant, and no reference, is in any file of the store while it is open,
-// after uses were recorded, and after it was closed.
+// TestNothingPersonalInClear: no value of any applicant, and no reference, is in any file of the store while it is
+// open, after uses were recorded, and after it was closed.
 func TestNothingPersonalInClear(t *testing.T) {
 	dir := t.TempDir()
 	engine, err := sqlite.Open(t.Context(), dir, nil)
@@ -265,7 +265,8 @@ func TestNothingPersonalInClear(t *testing.T) {
 	scan(t, dir, canaries)
 }
 
-// scan looks for canaries in all files of a folder. What is known to be in clear must be found, or it looked at nothing.
+// scan looks for canaries in all files of a folder. What is known to be in clear must be found, or it looked at
+// nothing.
 func scan(t *testing.T, dir string, canaries []string) {
 	t.Helper()
 	var planted []string
@@ -284,7 +285,8 @@ func scan(t *testing.T, dir string, canaries []string) {
 		}
 		return err
 	})
-	if err != nil || !slices.ContainsFunc(planted, func(path string) bool { return strings.HasPrefix(path, "events.db") }) {
+	events := func(path string) bool { return strings.HasPrefix(path, "events.db") }
+	if err != nil || !slices.ContainsFunc(planted, events) {
 		t.Errorf("the types of the events are not found in %v: %v", planted, err)
 	}
 }

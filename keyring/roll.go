@@ -178,6 +178,7 @@ func (r *roll) keyrings(ctx context.Context) error {
 	}
 	for {
 		x.suspect = false
+		q := from.q
 		v, err := from.reap(ctx)
 		if err != nil {
 			return err
@@ -188,7 +189,7 @@ func (r *roll) keyrings(ctx context.Context) error {
 			return err
 		}
 		v.pairs = nil
-		if err := r.moveAll(ctx, v); err != nil || v.done {
+		if err := r.moveAll(ctx, q, v.seen); err != nil || v.done {
 			return err
 		}
 	}
@@ -212,25 +213,30 @@ func (r *roll) stays(err error) error {
 	return nil
 }
 
-// moveAll moves the keyrings of a chunk. While some are being moved, the next are read.
-func (r *roll) moveAll(ctx context.Context, v *harvest) error {
+// moveAll moves the keyrings of a chunk. While some are being moved, the next are read. Those that are not in it have
+// their turn later.
+func (r *roll) moveAll(ctx context.Context, q storage.KeyringQuery, seen []sighting) error {
+	q.Limit = r.k.sizes.moved
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	var next []storage.Keyring
 	var err error
-	first, last := 0, 0
-	read := func() {
-		first, last = last, min(last+r.k.sizes.moved, len(v.seen))
-		if next = nil; first < last {
-			next, err = r.k.keys.Keyrings(ctx, v.krids(first, last))
-		}
-	}
+	read := func() { next, err = r.k.keys.ScanKeyrings(ctx, q) }
 	for read(); ; reading.Wait() {
 		if err != nil || len(next) == 0 {
 			return err
 		}
-		found, told := next, v.seen[first:last]
-		reading.Go(read)
+		found := next
+		q.After = found[len(found)-1].KRID
+		var told []sighting
+		if found, told, seen = match(found, seen); len(found) == 0 {
+			return nil
+		}
+		if len(seen) > 0 {
+			reading.Go(read)
+		} else {
+			next = nil
+		}
 		for round := 0; len(found) > 0; round++ {
 			if round == maxRounds {
 				return contended("the keyrings")
@@ -244,6 +250,22 @@ func (r *roll) moveAll(ctx context.Context, v *harvest) error {
 		r.progress(r.done.Keyrings, max(r.done.Keyrings, r.found))
 	}
 }
+
+// match leaves only those keyrings that were seen, with how they were seen, index by index. rest is what may still come:
+// walks have one order.
+func match(found []storage.Keyring, seen []sighting) (kept []storage.Keyring, told, rest []sighting) {
+	for _, s := range found {
+		ahead := seen[:min(len(seen), mostAhead)]
+		if i := slices.IndexFunc(ahead, func(o sighting) bool { return o.krid == s.KRID }); i >= 0 {
+			kept, told = append(kept, s), append(told, seen[i])
+			seen = seen[i+1:]
+		}
+	}
+	return kept, told, seen
+}
+
+// mostAhead is how many keyrings others may have moved, one behind the other, before the rest is left to the next pass.
+const mostAhead = 10_000
 
 // move wraps keyrings anew, and returns as they are now those that changed meanwhile. told says which have their tokens,
 // by index; nil: nobody.

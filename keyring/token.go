@@ -43,14 +43,6 @@ type harvest struct {
 	done  bool       // there are no more keyrings
 }
 
-func (v *harvest) krids(first, last int) []event.KRID {
-	krids := make([]event.KRID, 0, last-first)
-	for _, s := range v.seen[first:last] {
-		krids = append(krids, s.krid)
-	}
-	return krids
-}
-
 // reaper makes the tokens of keyrings under some epochs.
 type reaper struct {
 	k      *Keeper

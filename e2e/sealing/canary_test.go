@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -165,7 +166,7 @@ func (g *garden) refuse() {
 	ctx := g.t.Context()
 	for name, change := range map[string]func(*event.Draft){
 		"a changed value":      func(d *event.Draft) { *d = rich(0); d.Data = bytes.Replace(d.Data, []byte("cat"), []byte("cow"), 1) },
-		"a wrong type":         replace(`{"customer":"`+who(70)+`","name":`, `{"customer":"`+who(70)+`","name":{"`+stem+`":1},"x":`),
+		"a wrong type":         replace(`"name":`, `"name":{"`+stem+`":1},"x":`),
 		"an unknown name":      replace(`"pets"`, `"`+stem+`"`),
 		"a name twice":         replace(`"pets"`, `"tags":{"`+stem+`":"`+stem+`"},"pets"`),
 		"no JSON":              replace(`"pets"`, stem),
@@ -325,8 +326,11 @@ func (g *garden) ingest() {
 
 // serve lets a server in this process append, refuse and open.
 func (g *garden) serve() {
+	tracer := sdk.NewTracerProvider(sdk.WithSyncer(g.spans))
+	_, span := tracer.Tracer("sealing").Start(g.t.Context(), control)
+	span.End()
 	s, err := server.New([]server.Tenant{{Name: control, Store: g.Store, Tokens: g.engine}}, server.Options{NoTokens: true,
-		Logger: g.logger(), Tracer: sdk.NewTracerProvider(sdk.WithSyncer(g.spans))})
+		Logger: g.logger(), Tracer: tracer})
 	g.must(err)
 	call := func(method, path, body string) (int, string) {
 		r := httptest.NewRequest(method, "http://localhost"+path, strings.NewReader(body))
@@ -354,7 +358,7 @@ func (g *garden) serve() {
 		v1 + "Append":           draft(1, `{"customer":"`+who(70)+`","name":{"`+stem+`":1}}`),
 		v1 + "Append?":          draft(1, `{"`+stem+`":`),
 		v1 + "Query?":           `{"opening":{"actor":"service/crm","purpose":"` + control + `","reason":"` + stem + ` words"}}`,
-		v1 + "Read":             `{"stream":"case/` + stem + `@example.org"}`,
+		v1 + "Read":             `{"stream":"customer/` + stem + `-nobody@example.org"}`,
 		v1 + "Find":             `{"id":"` + stem + `"}`,
 		"/v1/events?" + stem:    `{"filter":[{"stream":"` + stem + `"}]}`,
 		"/v1/events?kind=case":  stem,
@@ -427,10 +431,10 @@ func (g *garden) kill() {
 func TestCanaryFolder(t *testing.T) {
 	g := plant(t, t.TempDir(), "")
 	said := []string{"errors", "log", "metrics", "answers", "traces"}
-	kept := []string{"log.db-wal", "keys.db-wal", "uses.db-wal", "root", "temp", "rejects.jsonl"}
+	kept := []string{"events.db-wal", "keys.db-wal", "uses.db-wal", "root", "temp", "rejects.jsonl"}
 	scan(t, append(g.said(), g.kept()...), append(said, kept...)...)
 	g.kill()
-	scan(t, append(g.said(), g.kept()...), "victims", "log.db", "keys.db", "uses.db")
+	scan(t, append(g.said(), g.kept()...), "victims", "events.db", "keys.db", "uses.db")
 }
 
 // TestCanaryPostgres does the same on PostgreSQL: its tables as they are read, its files, its write-ahead log, and its
@@ -461,8 +465,14 @@ func TestCanaryPostgres(t *testing.T) {
 func tables(t *testing.T, address string) (places []place, dir string) {
 	t.Helper()
 	ctx := t.Context()
-	plain, _, _ := strings.Cut(address, "&schema=")
-	conn, err := pgx.Connect(ctx, plain)
+	plain, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := plain.Query()
+	query.Del("schema")
+	plain.RawQuery = query.Encode()
+	conn, err := pgx.Connect(ctx, plain.String())
 	if err != nil {
 		t.Fatal(err)
 	}

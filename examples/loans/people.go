@@ -37,9 +37,15 @@ func (t *tour) reveal(ctx context.Context) error {
 		return err
 	}
 	t.say("sealed", start, "%d values about who registered %s: %s", len(raw.Withheld), life.Stream, groups(&raw))
-	fmt.Fprintf(t.w, "\n  in the log   %s\n  for support  %s\n\n", raw.Data, opened.Data)
+	fmt.Fprintln(t.w)
+	t.print("in the log", raw.Data)
+	t.print("for support", opened.Data)
+	fmt.Fprintln(t.w)
 	return t.uses(ctx, life)
 }
+
+// print shows the data of an event.
+func (t *tour) print(who string, text []byte) { fmt.Fprintf(t.w, "  %-11s  %s\n", who, text) }
 
 // groups lists the groups of the personal values that an event does not show.
 func groups(e *event.Event) string {

@@ -148,7 +148,8 @@ func (t *tour) appendAll(ctx context.Context) error {
 func (t *tour) ask(ctx context.Context) error {
 	start := t.clock.Now()
 	issuer := event.Relation{Role: event.RoleIssuer, Kind: demo.Employee, ID: string(demo.System)}
-	found, err := query(ctx, t.store.As(program), event.Match{Types: []string{demo.Declined}, Relations: []event.Relation{issuer}})
+	declined := event.Match{Types: []string{demo.Declined}, Relations: []event.Relation{issuer}}
+	found, err := query(ctx, t.store.As(program), declined)
 	if err != nil {
 		return err
 	}
@@ -250,7 +251,8 @@ func (t *tour) reopen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if head.Position != t.head || frontier.Root() != t.root || !reflect.DeepEqual(fresh.Summary(""), t.report.Summary("")) {
+	same := reflect.DeepEqual(fresh.Summary(""), t.report.Summary(""))
+	if head.Position != t.head || frontier.Root() != t.root || !same {
 		return event.Errorf(event.ErrCorrupt, "reopen store: position, root or report is not what it was")
 	}
 	t.say("reopen", start, "closed, opened, read again: position %s, the same root, the same report",

@@ -63,7 +63,7 @@ func (f *benchFlags) content(cmd *cobra.Command) {
 
 // people are the flags of what is measured with personal data.
 func (f *benchFlags) people(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&f.Personal, "personal", 0, "personal values of each event, sealed under keys that end with the bench")
+	cmd.Flags().IntVar(&f.Personal, "personal", 0, "personal values of each event; their keys end with the bench")
 	cmd.Flags().IntVar(&f.Subjects, "subjects", 1000, "with --personal: people whom the events are about")
 }
 
@@ -115,7 +115,8 @@ func (a *app) benchRead() *cobra.Command {
 
 With --purpose a new store is filled with sealed values, which are opened for it; the record of
 what was opened is durable before it is given out.`,
-		Example: "  lethe bench read\n  lethe bench read --clients 2 --store ./data -o json\n  lethe bench read --purpose support",
+		Example: "  lethe bench read\n  lethe bench read --clients 2 --store ./data -o json\n" +
+			"  lethe bench read --purpose support",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.measure(cmd.Context(), &f, func(ctx context.Context, b *bench.Bench) (any, bool, error) {
 				r, err := b.Read(ctx, f.Options)

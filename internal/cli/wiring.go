@@ -94,7 +94,9 @@ func (a *app) with(ctx context.Context, how opening.Access, do func(s *opened) e
 		return err
 	}
 	defer func() { err = errors.Join(err, handlers.Close()) }()
-	c, err := client.Open(ctx, "http://"+mainStore, &client.Options{Transport: handlers.Transport(), Clock: a.Clock})
+	c, err := client.Open(ctx, "http://"+mainStore, &client.Options{
+		Transport: handlers.Transport(), Clock: a.Clock, Retry: -1, // nothing comes back by waiting: it is all here
+	})
 	if err != nil {
 		return err
 	}
@@ -110,9 +112,7 @@ func (a *app) office() *office.Office {
 		Open: func(ctx context.Context, create bool, do func(c *client.Client) error) error {
 			return a.with(ctx, opening.Access(create), func(s *opened) error { return do(s.Client) })
 		},
-		Absent: func(err error) bool {
-			return errors.Is(err, opening.ErrNoStore) && a.settings.Source(setting.Store) == "default"
-		},
+		Absent: func(err error) bool { return errors.Is(err, opening.ErrNoStore) },
 	}
 }
 

@@ -40,7 +40,7 @@ type Office struct {
 
 	// Open opens the store, hands it to do, and closes it; with create it makes the one that is not there.
 	Open func(ctx context.Context, create bool, do func(c *client.Client) error) error
-	// Absent tells from an error of Open that there is no store, and that nobody named one.
+	// Absent tells from an error of Open that there is no store.
 	Absent func(err error) bool
 	// Opening finds out what flags open, and who opens it.
 	Opening func(flags *phrase.Opening) (event.Opening, error)

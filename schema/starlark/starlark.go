@@ -37,7 +37,7 @@ const Name = "starlark"
 const (
 	MaxText  = 64 << 10  // bytes of a script
 	MaxSteps = 1_000_000 // of the interpreter, in one run
-	MaxWork  = 64 << 20  // bytes that one run may make and read
+	MaxWork  = 32 << 20  // bytes that one run may make and read
 	MaxBits  = 4096      // of a whole number that is computed with
 	MaxDepth = 200       // of expressions and statements in a script, and of data that is compared
 )

@@ -345,7 +345,7 @@ const file_lethe_v1_policy_proto_rawDesc = "" +
 	"\x06set_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05setAt2\xa1\x01\n" +
 	"\rPolicyService\x12D\n" +
 	"\x03Set\x12\x1a.lethe.v1.SetPolicyRequest\x1a\x1b.lethe.v1.SetPolicyResponse\"\x04\xe8\xb9\x18\x03\x12J\n" +
-	"\x04Show\x12\x1b.lethe.v1.ShowPolicyRequest\x1a\x1c.lethe.v1.ShowPolicyResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01B0Z.github.com/lethe-es/lethe/api/lethe/v1;lethev1b\x06proto3"
+	"\x04Show\x12\x1b.lethe.v1.ShowPolicyRequest\x1a\x1c.lethe.v1.ShowPolicyResponse\"\a\xe8\xb9\x18\x03\x90\x02\x01B0Z.github.com/lethe-es/lethe/api/lethe/v1;lethev1b\x06proto3"
 
 var (
 	file_lethe_v1_policy_proto_rawDescOnce sync.Once
