@@ -50,15 +50,20 @@ const sealTries = 20
 func (l *local) Append(ctx context.Context, req log.Request) (log.Result, error) {
 	for try := 0; ; try++ {
 		out, errs := l.privacy.Seal(ctx, []log.Request{req})
-		if errs[0] != nil {
-			return log.Result{}, errs[0]
+		result, err := log.Result{}, errs[0]
+		if err == nil {
+			result, err = l.log.Append(ctx, &out[0])
 		}
-		result, err := l.log.Append(ctx, &out[0])
-		if !errors.Is(err, log.ErrFenced) || try == sealTries {
+		fenced := errors.Is(err, log.ErrFenced)
+		if !fenced && !errors.Is(err, event.ErrInvalid) || try == sealTries {
 			return result, err
 		}
-		if err := l.privacy.Refresh(ctx); err != nil {
-			return log.Result{}, fmt.Errorf("append: %w", err)
+		fence, failed := l.privacy.Refresh(ctx)
+		switch {
+		case failed != nil:
+			return log.Result{}, fmt.Errorf("append: %w", failed)
+		case !fenced && fence == out[0].Sealing.Fence: // it is wrong by what holds now
+			return result, err
 		}
 	}
 }
@@ -69,17 +74,15 @@ func (l *local) AppendEach(ctx context.Context, requests []log.Request) []log.Ou
 	for i := range todo {
 		todo[i] = i
 	}
-	for try := 0; len(todo) > 0; try++ {
-		todo = l.appendSome(ctx, requests, todo, outcomes)
-		if len(todo) == 0 || try == sealTries {
-			break
-		}
-		if err := l.privacy.Refresh(ctx); err != nil {
+	for try := 0; len(todo) > 0 && try <= sealTries; try++ {
+		// The first time, too: a request that is refused by what holds no more cannot be tried again behind the others.
+		if _, err := l.privacy.Refresh(ctx); err != nil {
 			for _, i := range todo {
 				outcomes[i].Err = fmt.Errorf("append: %w", err)
 			}
 			break
 		}
+		todo = l.appendSome(ctx, requests, todo, outcomes)
 	}
 	return outcomes
 }

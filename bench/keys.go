@@ -10,9 +10,10 @@ import (
 
 // KeysOptions say how many people a keystore holds. Zero means the default.
 type KeysOptions struct {
-	People    int // 0: 1,000,000
-	Clients   int // who append while the epoch is rolled; 0: 64
-	Payload   int // bytes of data in each event
+	People    int           // 0: 1,000,000
+	Clients   int           // who append before and while the epoch is rolled; 0: 64
+	Duration  time.Duration // of the appends before; 0: 5 s
+	Payload   int           // bytes of data in each event
 	Relations int
 }
 
@@ -40,7 +41,7 @@ const warmPeople = 20_000
 // Keys makes many people known in a new store, asks for their keys, and begins a new epoch while others append.
 func (b *Bench) Keys(ctx context.Context, k KeysOptions) (*KeysResult, error) {
 	o := Options{Clients: positive(k.Clients, 64), Payload: k.Payload, Relations: k.Relations, Personal: len(groups()),
-		Subjects: positive(k.People, 1_000_000), Duration: 5 * time.Second}.defaults()
+		Subjects: positive(k.People, 1_000_000), Duration: k.Duration}.defaults()
 	o.Streams = max(o.Streams, o.Clients)
 	if err := o.check(b); err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lethe-es/lethe/bench"
 	"github.com/lethe-es/lethe/event"
@@ -88,7 +89,8 @@ func TestReadOpens(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	r, err := withKeys(t).Keys(t.Context(), bench.KeysOptions{
-		People: 700, Clients: 4, Payload: bench.DefaultPayload, Relations: bench.DefaultRelations,
+		People: 700, Clients: 4, Duration: 200 * time.Millisecond, Payload: bench.DefaultPayload,
+		Relations: bench.DefaultRelations,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -67,6 +67,9 @@ func SpellForTest(draw uint64) int64 { return spell(draw) }
 // StoredForTest is stored.
 func StoredForTest(class string, bucket int64) storage.RetentionID { return stored(class, bucket) }
 
+// SmallForTest has a Keeper do little at once where it goes through everybody.
+func SmallForTest(k *Keeper) { k.sizes = sizes{page: 20, chunk: 80, tokens: 60, moved: 50} }
+
 // WaitingForTest is how many callers wait for the next commit.
 func WaitingForTest(k *Keeper) int {
 	k.queue.mu.Lock()

@@ -201,8 +201,8 @@ func (k *Keeper) seal(h *held, r *ring, dir *wrapped.Directory, c *storage.KeyCh
 	return err
 }
 
-// tell adds the tokens that a keyring lacks under the epochs held. Those of an epoch that it comes under only now may be
-// there already: a roll writes them first.
+// tell adds the tokens that a keyring lacks under the epochs held. Those of an epoch that it comes under only now may
+// be there already: a roll writes them first.
 func (h *held) tell(r *ring, c *storage.KeyChange) {
 	for i, ref := range r.References {
 		for _, e := range h.all {

@@ -251,8 +251,8 @@ func (r *roll) moveAll(ctx context.Context, q storage.KeyringQuery, seen []sight
 	}
 }
 
-// match leaves only those keyrings that were seen, with how they were seen, index by index. rest is what may still come:
-// walks have one order.
+// match leaves only those keyrings that were seen, with how they were seen, index by index. rest is what may still
+// come: walks have one order.
 func match(found []storage.Keyring, seen []sighting) (kept []storage.Keyring, told, rest []sighting) {
 	for _, s := range found {
 		ahead := seen[:min(len(seen), mostAhead)]
@@ -267,8 +267,8 @@ func match(found []storage.Keyring, seen []sighting) (kept []storage.Keyring, to
 // mostAhead is how many keyrings others may have moved, one behind the other, before the rest is left to the next pass.
 const mostAhead = 10_000
 
-// move wraps keyrings anew, and returns as they are now those that changed meanwhile. told says which have their tokens,
-// by index; nil: nobody.
+// move wraps keyrings anew, and returns as they are now those that changed meanwhile. told says, by index, as of which
+// version they have their tokens; nil: it is not known of any.
 func (r *roll) move(ctx context.Context, found []storage.Keyring, told []sighting) ([]storage.Keyring, error) {
 	changes, err := r.rewrap(ctx, found, told)
 	if err != nil {

@@ -185,13 +185,19 @@ func TestOldEpochEnds(t *testing.T) {
 			t.Errorf("%s: a tombstone reads as state %d", name, o.State)
 		}
 	}
-	sizes, err := r.keys.Keys.(storage.Keystore).KeySizes(ctx)
+	wantLookups(t, r, 31+1+1) // of 31 persons, the store and a suppression
+}
+
+// wantLookups checks how many lookups there are.
+func wantLookups(t testing.TB, r *rig, want int) {
+	t.Helper()
+	sizes, err := r.keys.Keys.(storage.Keystore).KeySizes(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, size := range sizes {
-		if one := int64(16 + 1 + 16 + 8); size.Part == "lookups" && size.Bytes != 33*one {
-			t.Errorf("there are %d lookups, want those of 31 persons, the store and a suppression", size.Bytes/one)
+		if one := 16 + 1 + 16 + 8; size.Part == "lookups" && int(size.Bytes) != want*one {
+			t.Errorf("there are %d lookups, want %d", int(size.Bytes)/one, want)
 		}
 	}
 }
@@ -202,7 +208,8 @@ func TestRollIsCutOff(t *testing.T) {
 		for call := 1; ; call++ {
 			r := newRig(t)
 			k := r.open()
-			town := build(t, k, 1050)
+			keyring.SmallForTest(k)
+			town := build(t, k, 210)
 			r.keys.set(func(n int) keyFault {
 				if n == call {
 					return fault
@@ -212,7 +219,7 @@ func TestRollIsCutOff(t *testing.T) {
 			_, err := k.Roll(t.Context(), nil)
 			r.keys.set(nil)
 			if err == nil {
-				if call != 5 {
+				if call != 13 { // the epoch, five times tokens and five times keyrings, and retention keys
 					t.Fatalf("a roll has %d changes", call-1)
 				}
 				break
@@ -228,11 +235,12 @@ func TestRollIsCutOff(t *testing.T) {
 			if !s.Behind {
 				next = s.Current + 1
 			}
-			if done := roll(t, r.open()); done.Epoch != next || next == 3 && call < 4 {
+			if done := roll(t, r.open()); done.Epoch != next || next == 3 && call < 12 {
 				t.Errorf("call %d, fault %d: there is epoch %d, want %d", call, fault, done.Epoch, next)
 			}
 			town.stands(t, k)
-			count(t, k, 1050, 0)
+			count(t, k, 210, 0)
+			wantLookups(t, r, int(next)*(210+1))
 			if s, err := k.Status(t.Context()); err != nil || s.Behind || s.Current != next {
 				t.Errorf("call %d, fault %d: %+v, %v", call, fault, s, err)
 			}

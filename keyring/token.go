@@ -143,8 +143,8 @@ func (k *Keeper) openEach(ctx context.Context, h *held, found []storage.Keyring,
 }
 
 // indexer adds tokens of many keyrings. An erasure removes the tokens there are; so that none is added for a person who
-// was erased since the keyring was read, both write the oldest live epoch anew, by its version: an indexer whose version
-// is not that any more looks who is still alive.
+// was erased since the keyring was read, both write the oldest live epoch anew, as its next version: an indexer that is
+// refused looks who is still alive.
 type indexer struct {
 	k       *Keeper
 	guard   storage.Epoch // as of before the keyrings were read

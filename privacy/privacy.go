@@ -44,7 +44,6 @@ type Privacy struct {
 
 	mu      sync.Mutex // held by who folds
 	schemas *schema.Registry
-	learned event.Position // what the log says of schemas up to here is in it
 	now     atomic.Pointer[state]
 	works   sync.Pool // of *work
 	benches sync.Pool // of *bench

@@ -18,7 +18,8 @@ import (
 // requests given stay as they are.
 //
 // It asks nobody whether what it knows of policy, schemas and persons still holds: the log compares, under the lock of
-// its head, and refuses what was sealed before a fence with log.ErrFenced. Then Refresh, and seal again.
+// its head, and refuses what was sealed before a fence with log.ErrFenced. Then Refresh, and seal again; so, too, where
+// a request is refused and Refresh returns another fence than its Sealing has.
 func (p *Privacy) Seal(ctx context.Context, requests []log.Request) (out []log.Request, errs []error) {
 	out, errs = slices.Clone(requests), make([]error, len(requests))
 	st := p.now.Load()
@@ -34,10 +35,14 @@ func (p *Privacy) Seal(ctx context.Context, requests []log.Request) (out []log.R
 	return out, errs
 }
 
-// Refresh brings what is known of policy, schemas and persons to the head of the log.
-func (p *Privacy) Refresh(ctx context.Context) error {
-	_, err := p.refresh(ctx)
-	return err
+// Refresh brings what is known of policy, schemas and persons to the head of the log, and returns the fence as of which
+// it is known then.
+func (p *Privacy) Refresh(ctx context.Context) (fence uint64, err error) {
+	st, err := p.refresh(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return st.fence, nil
 }
 
 // seal changes the requests in place, all or none of what counts.

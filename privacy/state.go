@@ -115,7 +115,7 @@ func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position)
 	types := []string{policy.TypeSet, schema.TypePushed, schema.TypeDemanded}
 	err := p.system(ctx, types, s.system, upTo, func(e *event.Event) error {
 		if e.Type != policy.TypeSet {
-			return p.learn(e)
+			return p.schemas.Apply(e) // again changes nothing
 		}
 		document, err := policy.ParseSet(e.Data)
 		if err == nil {
@@ -128,18 +128,6 @@ func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position)
 	}
 	s.system = upTo
 	s.plain = len(p.schemas.Types()) == 0 && !p.schemas.Demand() && unmarked(s.policy.Document())
-	return nil
-}
-
-// learn applies an event about schemas, once: what is read for a state that then fails for another reason is read again.
-func (p *Privacy) learn(e *event.Event) error {
-	if e.Position <= p.learned {
-		return nil
-	}
-	if err := p.schemas.Apply(e); err != nil {
-		return err
-	}
-	p.learned = e.Position
 	return nil
 }
 

@@ -1,8 +1,12 @@
 package privacy
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/keyring"
@@ -36,7 +40,7 @@ func (p *Privacy) alias(ctx context.Context, a event.Actor) (event.Actor, error)
 // record makes the use durable: of every person and group whose boxes are to be opened, or whose references are shown,
 // how many and where. Where nothing is opened nothing is recorded.
 func (r *reading) record(ctx context.Context, o event.Opening) error {
-	tally := tally{index: map[useKey]int{}}
+	tally := tally{index: make(map[useKey]int, len(r.boxes))}
 	for i := range r.events {
 		at := r.events[i].Position
 		for n := r.first[i]; n < r.first[i+1]; n++ {
@@ -66,6 +70,10 @@ func (r *reading) record(ctx context.Context, o event.Opening) error {
 	if err != nil {
 		return err
 	}
+	// In the order in which a keystore keeps them: there is one of each, so that any sort will do.
+	slices.SortFunc(tally.entries, func(a, b storage.UseEntry) int {
+		return cmp.Or(bytes.Compare(a.KRID[:], b.KRID[:]), strings.Compare(a.Group, b.Group))
+	})
 	use.Entries = tally.entries
 	if err := r.uses.RecordUses(ctx, []storage.Use{use}); err != nil {
 		return fmt.Errorf("record use: %w", err)

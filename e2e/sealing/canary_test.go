@@ -165,7 +165,7 @@ func (g *garden) append() {
 func (g *garden) refuse() {
 	ctx := g.t.Context()
 	for name, change := range map[string]func(*event.Draft){
-		"a changed value":      func(d *event.Draft) { *d = rich(0); d.Data = bytes.Replace(d.Data, []byte("cat"), []byte("cow"), 1) },
+		"a changed value":      func(d *event.Draft) { *d = rich(0); replace("cat", "cow")(d) },
 		"a wrong type":         replace(`"name":`, `"name":{"`+stem+`":1},"x":`),
 		"an unknown name":      replace(`"pets"`, `"`+stem+`"`),
 		"a name twice":         replace(`"pets"`, `"tags":{"`+stem+`":"`+stem+`"},"pets"`),
@@ -375,8 +375,8 @@ func (g *garden) serve() {
 // control plants what must be found where nothing else puts it.
 func (g *garden) control() {
 	ctx := g.t.Context()
-	record := &storage.RetentionKey{RetentionID: storage.RetentionID{Class: control, Bucket: 20990101}, Version: 1, Epoch: 1,
-		State: storage.KeyLive, Record: []byte(control)}
+	record := &storage.RetentionKey{RetentionID: storage.RetentionID{Class: control, Bucket: 20990101},
+		Version: 1, Epoch: 1, State: storage.KeyLive, Record: []byte(control)}
 	outcomes, err := g.keys.ChangeKeys(ctx, []storage.KeyChange{{Retention: record}})
 	g.must(err)
 	if !outcomes[0].Stored {
@@ -461,7 +461,8 @@ func TestCanaryPostgres(t *testing.T) {
 		"errors", "log", "metrics", "answers", "traces", "victims")
 }
 
-// tables reads every table of the schema, as text and in PostgreSQL's binary form, and says where the server's files are.
+// tables reads every table of the schema, as text and in PostgreSQL's binary form, and says where the server's files
+// are.
 func tables(t *testing.T, address string) (places []place, dir string) {
 	t.Helper()
 	ctx := t.Context()

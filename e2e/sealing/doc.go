@@ -9,6 +9,8 @@
 //     (LETHE_SWEEP=full takes every call, otherwise a sample).
 //   - fence_test.go: restrictions, policies, schemas and epochs change while two processes append and open
 //     (LETHE_FENCES scales).
+//   - between_test.go: another process restricts, sets a policy, pushes a schema or rolls before each call of an append
+//     or an opening.
 //   - programme_test.go: random programmes give the same on memory, SQLite and PostgreSQL (LETHE_SEALED_PROGRAMMES
 //     scales).
 //

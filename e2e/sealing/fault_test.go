@@ -25,7 +25,8 @@ type faults struct {
 	armed bool
 	at    int // the call, from 1; 0: none
 	way   way
-	last  bool // nothing after it is done
+	last  bool   // nothing after it is done
+	first func() // happens before the call instead, which then is made
 	calls []string
 	hit   string // the call that failed
 	err   error
@@ -51,6 +52,9 @@ func (f *faults) meet(name string, do func() error) error {
 	}
 	f.mu.Unlock()
 	switch {
+	case fails && f.first != nil:
+		f.first()
+		return do()
 	case !fails:
 		return do()
 	case n > f.at:

@@ -296,7 +296,9 @@ func TestSweep(t *testing.T) {
 		name string
 		way  way
 		last bool
-	}{{"refused", refused, false}, {"answer lost", lost, false}, {"gone before", refused, true}, {"gone after", lost, true}} {
+	}{
+		{"refused", refused, false}, {"answer lost", lost, false}, {"gone before", refused, true}, {"gone after", lost, true},
+	} {
 		struck := map[string]int{}
 		for _, at := range sample(calls, chance(from, i)) {
 			f := &faults{at: at, way: mode.way, last: mode.last}
@@ -315,14 +317,14 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// sample is which calls fail: of each name one in five, or all of them.
+// sample is which calls fail: of each name one in eight, or all of them.
 func sample(calls []string, random *rand.Rand) (at []int) {
 	of := map[string][]int{}
 	for i, name := range calls {
 		of[name] = append(of[name], i+1)
 	}
 	for _, name := range slices.Sorted(maps.Keys(of)) {
-		step := min(5, len(of[name]))
+		step := min(8, len(of[name]))
 		if os.Getenv("LETHE_SWEEP") == "full" {
 			step = 1
 		}

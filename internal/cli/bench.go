@@ -212,6 +212,7 @@ keys while clients go on to append events with two sealed values.`,
 	}
 	cmd.Flags().IntVar(&o.People, "people", 1_000_000, "how many")
 	cmd.Flags().IntVar(&o.Clients, "clients", 64, "how many append")
+	cmd.Flags().DurationVar(&o.Duration, "duration", 5*time.Second, "how long they do so before the new epoch")
 	f.content(cmd)
 	return cmd
 }

@@ -112,7 +112,7 @@ func TestBenchPeople(t *testing.T) {
 	}{
 		{0, `"new_ratio":0.5`, []string{"append", "--personal", "2", "--subjects", "20", "--new-ratio", "0.5", "--events", "50"}},
 		{0, `"purpose":"support"`, []string{"read", "--purpose", "support", "--events", "1000", "--duration", "50ms"}},
-		{0, `"roll_people":`, []string{"keys", "--people", "50", "--clients", "2"}},
+		{0, `"roll_people":`, []string{"keys", "--people", "50", "--clients", "2", "--duration", "50ms"}},
 		{2, "", []string{"append", "--personal", "-1"}},
 		{2, "", []string{"append", "--personal", "9", "--payload", "100"}},
 	} {

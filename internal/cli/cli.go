@@ -104,7 +104,7 @@ Data goes to stdout, everything else to stderr.
 
 Exit codes: 0 ok · 1 error · 2 usage or refused · 3 not found · 4 conflict ·
 5 denied · 6 unavailable · 7 verification failed · 8 partial`,
-		a.eventCommand(), a.streamCommand(), a.importCommand(), a.serveCommand(), a.tokenCommand(), a.storeCommand(),
+		a.eventCommand(), a.streamCommand(), a.importCommand(), a.serveCommand(), a.storeCommand(),
 		a.devCommand(), a.benchCommand(), a.doctorCommand(), a.configCommand(),
 		a.versionCommand(), a.completionCommand())
 	root.AddCommand(a.office().Commands()...)

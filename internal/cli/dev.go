@@ -28,6 +28,7 @@ type devFlags struct {
 	keep, listen string
 	addressFile  string
 	rate         float64
+	people       bool // are in the demo
 }
 
 func (a *app) devCommand() *cobra.Command {
@@ -39,7 +40,7 @@ says what to try next. An interrupt ends it, and with it the store, unless --kee
 folder for it.
 
 With --demo a small bank works in it: loan applications come in, are scored, offered, accepted
-or declined, some events every second.`,
+or declined, some events every second. What it holds of the people who apply is sealed.`,
 		Example: "  lethe dev --demo\n  lethe dev --keep ./data --listen 127.0.0.1:7070",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			err := a.dev(cmd.Context(), &f)
@@ -82,7 +83,7 @@ func (a *app) dev(ctx context.Context, f *devFlags) (failure error) {
 	}
 	tenant := h.tenants[0]
 	secret, _, err := token.New(tenant.Tokens, a.Clock, rand.Reader).Create(ctx,
-		token.Grant{Label: "lethe dev", Scope: token.Scope{Read: true, Append: true, Admin: true}})
+		token.Grant{Label: "lethe dev", Scope: token.Scope{Read: true, Append: true, Admin: true, Open: true}})
 	if err != nil {
 		return err
 	}
@@ -96,13 +97,8 @@ func (a *app) dev(ctx context.Context, f *devFlags) (failure error) {
 	if err != nil {
 		return err
 	}
-	session := tenant.Store.As(event.Actor{})
-	if f.demo { // what happened before anybody looks
-		past, err := demo.Generate(demoSeed, 20)
-		if err == nil {
-			_, err = demo.PlayAll(ctx, session, past)
-		}
-		if err != nil {
+	if f.demo {
+		if f.people, err = a.bank(ctx, tenant.Store); err != nil {
 			return err
 		}
 	}
@@ -112,7 +108,29 @@ func (a *app) dev(ctx context.Context, f *devFlags) (failure error) {
 	if err := h.socket.Announce(); err != nil {
 		return err
 	}
-	return h.live(ctx, srv, f, session)
+	return h.live(ctx, srv, f, tenant.Store.As(event.Actor{}))
+}
+
+// bank makes the store that of the demo, with what happened before anybody looks. It says whether people are in it:
+// not without a key service, nor where applications without people were kept from earlier.
+func (a *app) bank(ctx context.Context, store *lethe.Store) (people bool, err error) {
+	past, err := demo.Generate(demoSeed, 20)
+	if err != nil {
+		return false, err
+	}
+	if store.Keeper() != nil {
+		err = demo.Declare(ctx, store)
+		switch people = err == nil; {
+		case people:
+			past = demo.WithPeople(past)
+		case event.Code(err) == "kind_in_use":
+			a.out.Say("the store holds applications without people, and goes on without them")
+		default:
+			return false, err
+		}
+	}
+	_, err = demo.PlayAll(ctx, store.As(event.Actor{}), past)
+	return people, err
 }
 
 // demoSeed is the world of the demo: the past and what goes on are of one.
@@ -126,7 +144,7 @@ func (h *hosted) live(ctx context.Context, srv *server.Server, f *devFlags, sess
 	go func() {
 		var err error
 		if f.demo {
-			err = demo.Play(ctx, session, demo.Options{Seed: demoSeed, Rate: f.rate, Clock: h.app.Clock})
+			err = demo.Play(ctx, session, demo.Options{Seed: demoSeed, Rate: f.rate, People: f.people, Clock: h.app.Clock})
 		}
 		if ctx.Err() != nil {
 			err = nil
@@ -153,6 +171,13 @@ func (a *app) showDev(f *devFlags, address string, secret token.Secret) error {
 	if f.keep != "" {
 		end = "An interrupt (Ctrl-C) ends it; the store stays in " + f.keep + "."
 	}
+	data, look := `{"amount": 20000}`, "  lethe stream show application/mine\n"
+	if f.people {
+		data = `{"customer": "c-1", "name": "Jo Doe", "birth_date": "1990-01-31", "email": "jo@example.org", ` +
+			`"income": 42000, "amount": 20000, "purpose": "car"}`
+		look += "  lethe stream show application/mine --purpose support --reason \"ticket 7\" --actor employee/" +
+			string(demo.Clerks()[0]) + "\n"
+	}
 	_, err := fmt.Fprintf(a.Stdout, `Lethe serves a store to try things with at %[1]s
 %[3]s In another terminal:
 
@@ -160,11 +185,10 @@ func (a *app) showDev(f *devFlags, address string, secret token.Secret) error {
   export LETHE_TOKEN=%[2]s
 
   lethe event tail --follow
-  lethe event append --stream application/mine --type ApplicationRegistered --data '{"amount": 20000}'
-  lethe stream show application/mine
-  curl -N -H "Authorization: Bearer $LETHE_TOKEN" "$LETHE_STORE/v1/events"
+  lethe event append --stream application/mine --type ApplicationRegistered --data '%[4]s'
+%[5]s  curl -N -H "Authorization: Bearer $LETHE_TOKEN" "$LETHE_STORE/v1/events"
 
-`, address, secret.Reveal(), end)
+`, address, secret.Reveal(), end, data, look)
 	if err != nil {
 		return fmt.Errorf("write output: %w", err)
 	}

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -38,7 +36,7 @@ func (l eventListing) event(e *event.Event) error {
 	l.app.seen(e)
 	if !l.full {
 		return l.Add(e, number(e.Position), moment(e.RecordedAt.Truncate(time.Second)),
-			entities(e.Stream.String(), e), number(e.Version), e.Type, entities(relations(e), e),
+			show.Entities(e.Stream.String(), e), number(e.Version), e.Type, show.Entities(relations(e), e),
 			show.Cut(l.app.dataOf(e), dataWidth))
 	}
 	metadata, err := metadataOf(e)
@@ -48,7 +46,7 @@ func (l eventListing) event(e *event.Event) error {
 	return l.Add(e, number(e.Position), e.ID.String(), e.Stream.String(), number(e.Version), e.Type,
 		moment(e.RecordedAt), moment(e.OccurredAt), relations(e), e.Correlation, causation(e), e.Traceparent,
 		metadata, rawData(e), strconv.FormatBool(e.Pruned),
-		l.app.withheldOf(e), namesOf(e))
+		l.app.out.WithheldOf(e, "; "), show.NamesOf(e, "; "))
 }
 
 // eventFields are all parts of one event that are there.
@@ -58,12 +56,14 @@ func (a *app) eventFields(e *event.Event) ([]show.Field, error) {
 		return nil, err
 	}
 	all := []show.Field{
-		{"id", e.ID.String()}, {"type", e.Type}, {"stream", entities(e.Stream.String(), e)}, {"version", number(e.Version)},
-		{"position", number(e.Position)}, {"recorded at", moment(e.RecordedAt)}, {"occurred at", moment(e.OccurredAt)},
-		{"relations", strings.ReplaceAll(entities(relations(e), e), " ", "\n")}, {"correlation", e.Correlation},
+		{"id", e.ID.String()}, {"type", e.Type}, {"stream", show.Entities(e.Stream.String(), e)},
+		{"version", number(e.Version)}, {"position", number(e.Position)},
+		{"recorded at", moment(e.RecordedAt)}, {"occurred at", moment(e.OccurredAt)},
+		{"relations", strings.ReplaceAll(show.Entities(relations(e), e), " ", "\n")}, {"correlation", e.Correlation},
 		{"causation", causation(e)}, {"traceparent", e.Traceparent}, {"metadata", metadata},
 		{"producer", strings.TrimSpace(e.Producer.Name + " " + e.Producer.Version + " " + e.Producer.Commit)},
-		{"collection", e.Collection}, {"data", a.dataOf(e)}, {"withheld", a.withheldOf(e)}, {"names", namesOf(e)},
+		{"collection", e.Collection}, {"data", a.dataOf(e)}, {"withheld", a.out.WithheldOf(e, "\n")},
+		{"names", show.NamesOf(e, "\n")},
 	}
 	given := all[:0]
 	for _, f := range all {
@@ -115,7 +115,7 @@ func (a *app) dataOf(e *event.Event) string {
 	case e.Format != event.JSON:
 		return fmt.Sprintf("(protobuf, %d bytes)", len(e.Data))
 	}
-	return a.marked(e.Data, "", e)
+	return a.out.Data(e.Data, "", e)
 }
 
 // rawData is an event's data on one line, for programs.
@@ -123,14 +123,5 @@ func rawData(e *event.Event) string {
 	if e.Format != event.JSON {
 		return base64.StdEncoding.EncodeToString(e.Data)
 	}
-	return compact(e.Data)
-}
-
-// compact puts JSON on one line.
-func compact(raw json.RawMessage) string {
-	var buf bytes.Buffer
-	if len(raw) == 0 || json.Compact(&buf, raw) != nil {
-		return string(raw)
-	}
-	return buf.String()
+	return show.Compact(e.Data)
 }

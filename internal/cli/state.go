@@ -62,13 +62,13 @@ func (s *snapshot) apply(e *event.Event) error {
 		return nil
 	}
 	if e.Format != event.JSON {
-		return event.Errorf(event.ErrUnsupported, "read %s as it was: the data of version %d is not JSON", s.Stream, e.Version).
-			Hint("look at its events: lethe stream show %s", s.Stream)
+		return event.Errorf(event.ErrUnsupported, "read %s as it was: the data of version %d is not JSON",
+			s.Stream, e.Version).Hint("look at its events: lethe stream show %s", s.Stream)
 	}
 	return event.Properties(e.Data, func(name string, value []byte) {
 		value = slices.Clone(value)
 		path := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-		p := property{Value: value, Version: e.Version, Type: e.Type, Event: e.ID, shown: s.app.marked(value, path, e)}
+		p := property{Value: value, Version: e.Version, Type: e.Type, Event: e.ID, shown: s.app.out.Data(value, path, e)}
 		for _, w := range e.Withheld {
 			if w.Path == path || strings.HasPrefix(w.Path, path+"/") {
 				p.Withheld = append(p.Withheld, withheld(w))
@@ -81,7 +81,9 @@ func (s *snapshot) apply(e *event.Event) error {
 func (s *snapshot) names() []string { return slices.Sorted(maps.Keys(s.Properties)) }
 
 // replay folds the events of a stream as long as they are meant.
-func (a *app) replay(ctx context.Context, s *opened, stream event.StreamID, visit func(*event.Event) (bool, error)) error {
+func (a *app) replay(ctx context.Context, s *opened, stream event.StreamID,
+	visit func(*event.Event) (bool, error),
+) error {
 	for e, err := range a.reader(s).Read(ctx, stream, lethe.Range{Pruned: true}) {
 		if err != nil {
 			return err
@@ -194,7 +196,7 @@ func (a *app) cell(p property) string {
 	if a.settings.Output == show.Table {
 		return show.Cut(p.shown, dataWidth)
 	}
-	return compact(p.Value)
+	return show.Compact(p.Value)
 }
 
 // change is a property that differs between two versions; nil: it was not there.
@@ -304,7 +306,7 @@ func compare(before, after *snapshot) []change {
 	changed := []change{}
 	for _, name := range after.names() { // a property never goes away
 		old, now := before.Properties[name], after.Properties[name]
-		if old.Value == nil || compact(old.Value) != compact(now.Value) {
+		if old.Value == nil || show.Compact(old.Value) != show.Compact(now.Value) {
 			changed = append(changed, change{name, old.Value, now.Value, old, now})
 		}
 	}

@@ -209,8 +209,8 @@ func (n *node) each(visit func(*node) error) error {
 // draw writes the node behind head, and everything below it behind indent.
 func (n *node) draw(b *strings.Builder, head, indent string) {
 	e := &n.Event
-	fmt.Fprintf(b, "%s%s  %s@%d  position %d  %s", head, show.Printable(e.Type), show.Printable(entities(e.Stream.String(), e)),
-		e.Version, e.Position, e.ID)
+	fmt.Fprintf(b, "%s%s  %s@%d  position %d  %s", head, show.Printable(e.Type),
+		show.Printable(show.Entities(e.Stream.String(), e)), e.Version, e.Position, e.ID)
 	if n.Asked {
 		b.WriteString("  ← asked")
 	}

@@ -132,12 +132,13 @@ func (a *app) withEngine(ctx context.Context, do func(s *opened) error) error {
 // dial opens the store of a server. Whether anybody is there shows at once; calls after that are made again while the
 // server is away for a moment.
 func (a *app) dial(ctx context.Context) (*client.Client, error) {
-	for key, what := range map[string]string{
-		setting.Indexed: "metadata keys are", setting.KMS: "key service is", setting.Keystore: "keystore is",
+	for key, what := range map[string][2]string{
+		setting.Indexed: {"metadata keys are", "declare them"}, setting.KMS: {"key service is", "name it"},
+		setting.Keystore: {"keystore is", "name it"},
 	} {
 		if strings.HasPrefix(a.settings.Source(key), "flag ") {
-			return nil, event.Errorf(event.ErrUnsupported, "open store: a server's %s not changed from afar", what).
-				Hint("say it where the server runs")
+			return nil, event.Errorf(event.ErrUnsupported, "open store: a server's %s not changed from afar", what[0]).
+				Hint("%s where the server runs", what[1])
 		}
 	}
 	token, err := a.settings.Bearer()

@@ -2,13 +2,11 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/lethe-es/lethe"
@@ -46,90 +44,6 @@ func released(e *event.Event) bool {
 	return err == nil && slices.ContainsFunc(boxes, func(b sealed.Box) bool {
 		return !slices.ContainsFunc(e.Withheld, func(w event.Withheld) bool { return w.Group == b.Group })
 	})
-}
-
-// marked is data on one line, for people: where a value is withheld it says why, and names stand for aliases. path is
-// where data stands in that of the event.
-func (a *app) marked(data json.RawMessage, path string, e *event.Event) string {
-	text := compact(data)
-	marks := make(map[string]string, len(e.Withheld))
-	for i := range e.Withheld {
-		marks[e.Withheld[i].Path] = a.out.Withheld(&e.Withheld[i])
-	}
-	if len(marks) > 0 {
-		text = mark(text, path, marks)
-	}
-	return renamed(text, e, func(n *event.Name) (alias, name string) {
-		quoted := compact(jsonOf(n.Ref))
-		return `"` + n.KRID.String() + `"`, quoted
-	})
-}
-
-func jsonOf(text string) json.RawMessage {
-	quoted, err := show.Marshal(text)
-	if err != nil {
-		return nil
-	}
-	return quoted
-}
-
-// mark puts marks in the place of nulls.
-func mark(text, path string, marks map[string]string) string {
-	var b strings.Builder
-	done := 0
-	for dec := jsontext.NewDecoder(strings.NewReader(text)); ; {
-		token, err := dec.ReadToken()
-		if err != nil {
-			break
-		}
-		if why, ok := marks[path+string(dec.StackPointer())]; ok && token.Kind() == 'n' {
-			end := int(dec.InputOffset())
-			b.WriteString(text[done:end-len("null")] + why)
-			done = end
-		}
-	}
-	b.WriteString(text[done:])
-	return b.String()
-}
-
-// renamed puts names in the place of aliases, as pair says how both are written.
-func renamed(text string, e *event.Event, pair func(*event.Name) (alias, name string)) string {
-	if len(e.Names) == 0 {
-		return text
-	}
-	var pairs []string
-	for i := range e.Names {
-		alias, name := pair(&e.Names[i])
-		pairs = append(pairs, alias, name)
-	}
-	return strings.NewReplacer(pairs...).Replace(text)
-}
-
-// entities is a text of entities, kind/id, with names in the place of aliases.
-func entities(text string, e *event.Event) string {
-	return renamed(text, e, func(n *event.Name) (alias, name string) {
-		return n.Kind + "/" + n.KRID.String(), n.Kind + "/" + n.Ref
-	})
-}
-
-// withheldOf lists what an event does not show.
-func (a *app) withheldOf(e *event.Event) string {
-	lines := make([]string, len(e.Withheld))
-	for i := range e.Withheld {
-		w := &e.Withheld[i]
-		lines[i] = fmt.Sprintf("%s %s, %s", w.Path, w.Group, a.out.Withheld(w))
-	}
-	return strings.Join(lines, "\n")
-}
-
-// namesOf lists the references behind the aliases of an event.
-func namesOf(e *event.Event) string {
-	lines := make([]string, len(e.Names))
-	for i := range e.Names {
-		n := &e.Names[i]
-		lines[i] = n.KRID.String() + " " + n.Kind + "/" + n.Ref
-	}
-	return strings.Join(lines, "\n")
 }
 
 // sealedGroup is what was sealed under one group.

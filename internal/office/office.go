@@ -1,13 +1,13 @@
-// Package office holds the commands about what may be held of persons and why: schemas, purposes, consents, persons and
-// their keys. One file is one noun.
+// Package office holds the commands about what may be held of persons, why and by whom: schemas, purposes, consents,
+// persons, their keys, and tokens. One file is one noun.
 //
 //	o := &office.Office{Out: &out, Stdin: stdin, Clock: clock, Open: open, …}
 //	root.AddCommand(o.Commands()...)
 //
 // A command reads what it was given, calls the services of the store, which are a server's or run in this process, and
 // shows the answer. It opens no personal data but references, and only for a purpose. A reference that identifies
-// somebody directly, such as an e-mail address, comes from a file, standard input or a prompt (person.go): command lines
-// stay in histories and can be seen by others on the machine.
+// somebody directly, such as an e-mail address, comes from a file, standard input or a prompt (person.go): command
+// lines stay in histories and can be seen by others on the machine.
 package office
 
 import (
@@ -51,7 +51,8 @@ type Office struct {
 
 // Commands are the nouns.
 func (o *Office) Commands() []*cobra.Command {
-	return []*cobra.Command{o.schemaCommand(), o.purposeCommand(), o.subjectCommand(), o.consentCommand(), o.keyCommand()}
+	return []*cobra.Command{o.schemaCommand(), o.purposeCommand(), o.subjectCommand(), o.consentCommand(), o.keyCommand(),
+		o.tokenCommand()}
 }
 
 // ask makes a call with one answer.

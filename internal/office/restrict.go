@@ -12,7 +12,8 @@ import (
 
 // record adds to a command about a person what it needs to record something: the flags that all have, and the call.
 // data gives what is recorded.
-func (o *Office) record(cmd *cobra.Command, typ, what string, data func(cmd *cobra.Command) (any, error)) *cobra.Command {
+func (o *Office) record(cmd *cobra.Command, typ, what string, data func(cmd *cobra.Command) (any, error),
+) *cobra.Command {
 	var n naming
 	cmd.Args = personArg
 	actor := actorFlag(cmd)

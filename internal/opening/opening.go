@@ -125,8 +125,9 @@ func lost(ctx context.Context, s *lethe.Store, keys storage.Keys) error {
 			personal = personal || event.IsKRID(r.ID)
 		}
 		if personal {
-			return event.Errorf(event.ErrUnavailable, "open keystore: it is new, but the log speaks of persons, and their "+
-				"keys are not here").Hint("name where they are with --keys, restore them, or read sealed with --kms none")
+			return &event.Error{Sentinel: event.ErrUnavailable, Code: "keystore_new",
+				Message: "open keystore: it is new, but the log speaks of persons, and their keys are not here",
+				Next:    "name where they are with --keys, restore them, or read sealed with --kms none"}
 		}
 	}
 	return nil

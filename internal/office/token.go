@@ -1,4 +1,4 @@
-package cli
+package office
 
 import (
 	"context"
@@ -6,19 +6,18 @@ import (
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
+	"github.com/lethe-es/lethe/client"
 	"github.com/lethe-es/lethe/event"
-	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 )
 
-func (a *app) tokenCommand() *cobra.Command {
-	return group("token", "Create, list and revoke the tokens of a store",
+func (o *Office) tokenCommand() *cobra.Command {
+	return o.Group("token", "Create, list and revoke the tokens of a store",
 		`Who calls a server shows a token of the store. A token says what it allows: --read, --append,
 --admin, --open, none of which contains another; and may be limited to kinds of streams and to a
 time. Of its secret only a hash is kept. Admin is for tokens, for ending and pruning streams,
@@ -28,7 +27,7 @@ reads it sealed.
 These commands work on a folder, as long as no server holds it, on a database, and by an admin
 token on a server. A token that is revoked at a server ends there at once, open subscriptions
 included; subscriptions at other servers of the same database end within a second.`,
-		a.tokenCreateCommand(), a.tokenListCommand(), a.tokenRevokeCommand())
+		o.tokenCreateCommand(), o.tokenListCommand(), o.tokenRevokeCommand())
 }
 
 // tokenLine is a token as it is shown.
@@ -44,11 +43,11 @@ type tokenLine struct {
 	State   string     `json:"state"`
 }
 
-func (a *app) tokenLine(t *lethev1.Token) tokenLine {
+func (o *Office) tokenLine(t *lethev1.Token) tokenLine {
 	line := tokenLine{
 		ID: t.GetId(), Label: t.GetLabel(), Scope: []string{}, Kinds: append([]string{}, t.GetKinds()...), State: "active",
-		Created: optional(t.GetCreatedAt()), Expires: optional(t.GetExpiresAt()), Used: optional(t.GetUsedAt()),
-		Revoked: optional(t.GetRevokedAt()),
+		Created: at(t.GetCreatedAt()), Expires: at(t.GetExpiresAt()), Used: at(t.GetUsedAt()),
+		Revoked: at(t.GetRevokedAt()),
 	}
 	for _, p := range t.GetPermissions() {
 		line.Scope = append(line.Scope, strings.ToLower(strings.TrimPrefix(p.String(), "PERMISSION_")))
@@ -56,18 +55,10 @@ func (a *app) tokenLine(t *lethev1.Token) tokenLine {
 	switch {
 	case line.Revoked != nil:
 		line.State = "revoked"
-	case line.Expires != nil && !line.Expires.After(a.Clock.Now()):
+	case line.Expires != nil && !line.Expires.After(o.Clock.Now()):
 		line.State = "expired"
 	}
 	return line
-}
-
-func optional(t *timestamppb.Timestamp) *time.Time {
-	if t == nil {
-		return nil
-	}
-	at := t.AsTime()
-	return &at
 }
 
 // instant is a time to the second; never where there is none.
@@ -75,7 +66,7 @@ func instant(t *time.Time) string {
 	if t == nil {
 		return "never"
 	}
-	return moment(t.Truncate(time.Second))
+	return second(t)
 }
 
 func (l *tokenLine) kinds() string {
@@ -97,10 +88,10 @@ type tokenFlags struct {
 	kinds                     []string
 }
 
-func (a *app) tokenCreateCommand() *cobra.Command {
+func (o *Office) tokenCreateCommand() *cobra.Command {
 	var f tokenFlags
 	cmd := &cobra.Command{
-		Use: "create", Short: "Make a token and show it, once", Args: want(),
+		Use: "create", Short: "Make a token and show it, once", Args: o.Want(),
 		Long: `Makes a token and writes its secret to stdout, alone on a line: this is the only time it is
 seen. What the token is goes to stderr; with -o json both are one object on stdout.
 
@@ -110,11 +101,11 @@ server is.`,
   lethe token create --store ./data --admin --read --label "first" > admin.token
   lethe token create --append --kind application --expires 30d -o json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			m, err := a.grant(&f)
+			m, err := o.grant(&f)
 			if err != nil {
 				return err
 			}
-			return a.with(cmd.Context(), opening.Creating, func(s *opened) error { return a.createToken(cmd.Context(), s, m) })
+			return o.Open(cmd.Context(), true, func(c *client.Client) error { return o.createToken(cmd.Context(), c, m) })
 		},
 	}
 	flags := cmd.Flags()
@@ -129,7 +120,7 @@ server is.`,
 }
 
 // grant is what the flags ask for, checked before a store is opened or made.
-func (a *app) grant(f *tokenFlags) (*lethev1.CreateTokenRequest, error) {
+func (o *Office) grant(f *tokenFlags) (*lethev1.CreateTokenRequest, error) {
 	m := &lethev1.CreateTokenRequest{Label: f.label, Kinds: f.kinds}
 	for _, p := range []struct {
 		given bool
@@ -151,46 +142,46 @@ func (a *app) grant(f *tokenFlags) (*lethev1.CreateTokenRequest, error) {
 	if f.expires == "" {
 		return m, nil
 	}
-	end, err := phrase.ParseExpiry(a.Clock.Now(), f.expires)
+	end, err := phrase.ParseExpiry(o.Clock.Now(), f.expires)
 	m.ExpiresAt = timestamppb.New(end)
 	return m, err
 }
 
-func (a *app) createToken(ctx context.Context, s *opened, m *lethev1.CreateTokenRequest) error {
-	answer, err := s.Tokens.Create(ctx, connect.NewRequest(m))
+func (o *Office) createToken(ctx context.Context, c *client.Client, m *lethev1.CreateTokenRequest) error {
+	answer, err := ask(ctx, c.Tokens.Create, m)
 	if err != nil {
 		return err
 	}
-	line := a.tokenLine(answer.Msg.GetToken())
-	if a.settings.Output == show.Table {
-		a.out.Say("token %s: %s, kinds %s, expires %s", line.ID, strings.Join(line.Scope, ", "), line.kinds(),
+	line := o.tokenLine(answer.GetToken())
+	if o.Out.Format == show.Table {
+		o.Out.Say("token %s: %s, kinds %s, expires %s", line.ID, strings.Join(line.Scope, ", "), line.kinds(),
 			instant(line.Expires))
-		a.out.Say("this is the only time it is shown:")
-		if _, err := fmt.Fprintln(a.Stdout, answer.Msg.GetSecret()); err != nil {
+		o.Out.Say("this is the only time it is shown:")
+		if _, err := fmt.Fprintln(o.Out.Stdout, answer.GetSecret()); err != nil {
 			return fmt.Errorf("write output: %w", err)
 		}
 		return nil
 	}
-	return a.out.Single(struct {
+	return o.Out.Single(struct {
 		Secret string `json:"secret"`
 		tokenLine
-	}{answer.Msg.GetSecret(), line}, append([]show.Field{{"secret", answer.Msg.GetSecret()}}, line.fields()...)...)
+	}{answer.GetSecret(), line}, append([]show.Field{{"secret", answer.GetSecret()}}, line.fields()...)...)
 }
 
-func (a *app) tokenListCommand() *cobra.Command {
+func (o *Office) tokenListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "ls", Short: "List the tokens of a store", Args: want(),
+		Use: "ls", Short: "List the tokens of a store", Args: o.Want(),
 		Long:    "Lists the tokens of a store, revoked and expired ones included. No secret is among it.",
 		Example: "  lethe token ls\n  lethe token ls --store https://lethe.example.org:7070/loans -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
-				answer, err := s.Tokens.List(cmd.Context(), connect.NewRequest(new(lethev1.ListTokensRequest)))
+			return o.Open(cmd.Context(), false, func(c *client.Client) error {
+				answer, err := ask(cmd.Context(), c.Tokens.List, new(lethev1.ListTokensRequest))
 				if err != nil {
 					return err
 				}
-				list := a.out.List("id", "label", "scope", "kinds", "created", "expires", "last used", "state")
-				for _, t := range answer.Msg.GetTokens() {
-					line := a.tokenLine(t)
+				list := o.Out.List("id", "label", "scope", "kinds", "created", "expires", "last used", "state")
+				for _, t := range answer.GetTokens() {
+					line := o.tokenLine(t)
 					var cells []string
 					for _, f := range line.fields() {
 						cells = append(cells, f[1])
@@ -205,20 +196,20 @@ func (a *app) tokenListCommand() *cobra.Command {
 	}
 }
 
-func (a *app) tokenRevokeCommand() *cobra.Command {
+func (o *Office) tokenRevokeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "revoke ID", Short: "End a token for good", Args: want("ID"),
+		Use: "revoke ID", Short: "End a token for good", Args: o.Want("ID"),
 		Long: "Ends a token, by the id that lethe token ls shows. It cannot be undone; revoking it again\n" +
 			"changes nothing. A server ends what is open under it at once.",
 		Example: "  lethe token revoke 3f8k2m9xq0ab",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
-				answer, err := s.Tokens.Revoke(cmd.Context(), connect.NewRequest(&lethev1.RevokeTokenRequest{Id: args[0]}))
+			return o.Open(cmd.Context(), false, func(c *client.Client) error {
+				answer, err := ask(cmd.Context(), c.Tokens.Revoke, &lethev1.RevokeTokenRequest{Id: args[0]})
 				if err != nil {
 					return err
 				}
-				line := a.tokenLine(answer.Msg.GetToken())
-				return a.out.Single(line, line.fields()...)
+				line := o.tokenLine(answer.GetToken())
+				return o.Out.Single(line, line.fields()...)
 			})
 		},
 	}
