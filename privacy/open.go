@@ -24,7 +24,7 @@ func (p *Privacy) Open(ctx context.Context, o event.Opening, records []storage.R
 		return nil, err
 	}
 	if o.IsZero() {
-		if err := r.withholdAll(); err != nil {
+		if err := r.withholdAll(ctx); err != nil {
 			return nil, err
 		}
 		return r.events, nil
@@ -101,9 +101,14 @@ func (r *reading) decode() error {
 }
 
 // withholdAll says of every sealed value that no purpose was given.
-func (r *reading) withholdAll() error {
+func (r *reading) withholdAll(ctx context.Context) error {
 	if len(r.boxes) == 0 {
 		return nil
+	}
+	if r.strange() { // another process pushed a schema, and appended under it
+		if _, err := r.refresh(ctx); err != nil {
+			return err
+		}
 	}
 	st := r.now.Load()
 	var f schema.Findings
@@ -123,6 +128,17 @@ func (r *reading) withholdAll() error {
 		}
 	}
 	return nil
+}
+
+// strange tells whether an event with boxes is under a schema that is not known here.
+func (r *reading) strange() bool {
+	for i := range r.events {
+		id := r.events[i].Schema
+		if r.first[i] < r.first[i+1] && id != (event.SchemaID{}) && r.schemas.Version(id) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // openTries bounds how often a batch is decided again because what holds of persons changed meanwhile.

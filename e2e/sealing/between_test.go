@@ -155,3 +155,26 @@ func (b *between) run(t *testing.T, at int) []string {
 	}
 	return f.calls
 }
+
+// TestSchemaFromElsewhere reads sealed what another process appended under a schema that it pushed.
+func TestSchemaFromElsewhere(t *testing.T) {
+	t.Parallel()
+	place, _ := memorySite(t)
+	other := place.mustOpen(t)
+	if err := declare(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	p := place.mustOpen(t)
+	c := card{1, 1, 2, 3}
+	err := pushAgain(t.Context(), other)
+	if err == nil {
+		_, err = other.As(event.Actor{}).AppendAll(t.Context(), one(c.stream(), c.draft()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := p.opened(t.Context(), event.Opening{})
+	if err != nil || len(events) != 1 || len(events[0].Withheld) != len(c.fields())+1 {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+}

@@ -24,6 +24,8 @@ postgres://…. Events keep positions, ids, versions, times and leaves; closed a
 streams, how far followers came, and tokens come along. The copy counts only if it proves, from
 its own rows, to have the root of FROM.
 
+Keys of persons stay in the keystore of FROM: commands on TO are told by --keys where that is.
+
 FROM ends sealed: it can still be read, and says where it moved. The two are never both open for
 appends. An interrupted copy is finished by the same command; until then TO cannot be used. A
 database may be written to until the copy is close behind; stop a server that holds a folder.`,
@@ -95,6 +97,13 @@ func (a *app) copyStore(ctx context.Context, from, to string) (err error) {
 		return err
 	case report.Already:
 		a.out.Say("it had moved before; nothing was changed")
+	}
+	keyed, err := a.opener().Keyed(ctx, opening.Place{Name: from})
+	if err != nil {
+		return err
+	}
+	if keyed && a.settings.Keys == "" {
+		a.out.Say("note: the keys of persons were not copied; from now on name where they are: --keys %s", source)
 	}
 	root := hex.EncodeToString(report.Root[:])
 	return a.out.Single(struct {

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/lethe-es/lethe/event"
@@ -11,6 +14,26 @@ import (
 	"github.com/lethe-es/lethe/storage/postgres/pgkeys"
 	"github.com/lethe-es/lethe/storage/sqlite/sqlitekeys"
 )
+
+// Keyed tells whether the keystore of a store holds keys. One that is not there holds none, and is not made.
+func (o *Opener) Keyed(ctx context.Context, p Place) (bool, error) {
+	place := cmp.Or(p.Keys, o.Settings.Keys, p.Name)
+	var keys storage.Keystore
+	var err error
+	if Database(place) {
+		keys, err = pgkeys.Open(ctx, place, &pgkeys.Options{Clock: o.Clock})
+	} else if _, err = os.Stat(filepath.Join(place, "keys.db")); err == nil {
+		keys, err = sqlitekeys.Open(ctx, place, nil)
+	}
+	switch {
+	case errors.Is(err, event.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	head, err := keys.KeyHead(ctx)
+	return head.Store != (event.StoreID{}), errors.Join(err, keys.Close())
+}
 
 // keystore opens the keystore of a store, and makes the one that is not there yet.
 func (o *Opener) keystore(ctx context.Context, p Place) (storage.Keystore, error) {

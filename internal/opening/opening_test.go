@@ -1,6 +1,7 @@
 package opening_test
 
 import (
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/internal/opening"
 	"github.com/lethe-es/lethe/internal/setting"
+	"github.com/lethe-es/lethe/kms/kmstest"
 	"github.com/lethe-es/lethe/schema"
 )
 
@@ -52,9 +54,12 @@ func (r *rig) open(t *testing.T, do func(s *opening.Store) error) error {
 
 func (r *rig) append(t *testing.T, stream event.StreamID, data string) error {
 	t.Helper()
+	typ := "Moved" // of persons
+	if stream.Kind == "thing" {
+		typ = "Seen"
+	}
 	return r.open(t, func(s *opening.Store) error {
-		_, err := s.As(event.Actor{}).Append(t.Context(), stream, event.Any,
-			event.Draft{Type: "Moved", Data: []byte(data)})
+		_, err := s.As(event.Actor{}).Append(t.Context(), stream, event.Any, event.Draft{Type: typ, Data: []byte(data)})
 		return err
 	})
 }
@@ -122,11 +127,17 @@ func TestKeystoreLost(t *testing.T) {
 	if err := r.append(t, event.Stream("customer", "1"), `{"email": "a@example.org"}`); err != nil {
 		t.Fatal(err)
 	}
+	if keyed, err := r.Keyed(t.Context(), opening.Place{Name: "data"}); !keyed || err != nil {
+		t.Errorf("the keystore is said to hold no keys: %v", err)
+	}
 	if err := os.Remove(filepath.Join(r.dir, "data", "keys.db")); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.append(t, event.Stream("thing", "1"), `{}`); event.Code(err) != "keystore_new" {
 		t.Errorf("it opens with a new keystore: %v", err)
+	}
+	if keyed, err := r.Keyed(t.Context(), opening.Place{Name: "data"}); keyed || err != nil {
+		t.Errorf("the new keystore is said to hold keys: %v", err)
 	}
 	r.Settings.KMS.Address = "none"
 	if err := r.append(t, event.Stream("thing", "1"), `{}`); err != nil {
@@ -150,5 +161,45 @@ func TestServices(t *testing.T) {
 	r := newRig(t, "LETHE_KMS=vault:https://vault.example.org:8200/lethe")
 	if err := r.open(t, func(*opening.Store) error { return nil }); event.Code(err) != "malformed_setting" {
 		t.Errorf("Vault without a token: %v", err)
+	}
+}
+
+const everything = `path "transit/*" { capabilities = ["create", "read", "update", "delete", "list"] }`
+
+// TestVault has root keys in a Vault, by token and by role; no key folder is made.
+func TestVault(t *testing.T) {
+	vault := kmstest.NewVault()
+	server := httptest.NewServer(vault)
+	defer server.Close()
+	role, secret := vault.Role(everything, 0, -1)
+	for name, environ := range map[string][]string{
+		"token": {"LETHE_KMS_TOKEN_FILE=secret", vault.Token(everything, 0)},
+		"role":  {"LETHE_KMS_ROLE_FILE=secret", secret, "LETHE_KMS_ROLE=" + role},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := append([]string{"LETHE_KMS=vault:" + server.URL + "/transit", environ[0]}, environ[2:]...)
+			r := newRig(t, file...)
+			if err := os.WriteFile("secret", []byte(environ[1]+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			asked := len(vault.Requests())
+			r.declare(t)
+			if n := len(vault.Requests()); n > asked {
+				t.Errorf("Vault was asked %d times before anybody was spoken of", n-asked)
+			}
+			if err := r.append(t, event.Stream("customer", "1"), `{"email": "a@example.org"}`); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(r.keys()); !os.IsNotExist(err) {
+				t.Errorf("there is a key folder, too: %v", err)
+			}
+			if err := os.Chmod("secret", 0o644); err != nil {
+				t.Fatal(err)
+			}
+			err := r.append(t, event.Stream("customer", "2"), `{"email": "b@example.org"}`)
+			if err == nil {
+				t.Error("with a secret that others may read it goes on")
+			}
+		})
 	}
 }
