@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/lethe-es/lethe"
@@ -22,8 +23,14 @@ type Played struct {
 }
 
 // PlayAll appends every step of every life, each as an append of its own, and each conditional on the version of its
-// stream. The first error ends it: Played is then what was done until there.
+// stream. The first error ends it: Played is then what was done until there. Lives WithPeople are refused by a store
+// that was not given to Declare.
 func PlayAll(ctx context.Context, session *lethe.Session, lives []Life) (Played, error) {
+	if slices.ContainsFunc(lives, func(l Life) bool { return l.peopled }) {
+		if err := declared(ctx, session); err != nil {
+			return Played{}, err
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	waiting := make(chan *Life)

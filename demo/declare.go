@@ -10,6 +10,7 @@ import (
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/keyring"
+	"github.com/lethe-es/lethe/schema"
 )
 
 // Clerk is the role of who may open what a loan needs.
@@ -90,6 +91,23 @@ func Declare(ctx context.Context, store *lethe.Store) error {
 		if _, err := room.PushSchema(ctx, event.Actor{}, s, false); err != nil {
 			return fmt.Errorf("declare the bank: %w", err)
 		}
+	}
+	return nil
+}
+
+// declared refuses a store that does not know the schemas of all Types: it would keep people in clear.
+func declared(ctx context.Context, session *lethe.Session) error {
+	pushed := event.Filter{{Stream: event.Stream(event.SystemKind, schema.StreamName), Types: []string{schema.TypePushed}}}
+	known := 0
+	for _, err := range session.Query(ctx, lethe.Query{Filter: pushed, Limit: len(Types())}) {
+		if err != nil {
+			return fmt.Errorf("play people: %w", err)
+		}
+		known++
+	}
+	if known < len(Types()) {
+		return event.Invalid("no_schema", "play people: the store does not know the schemas of all their events").
+			Hint("call demo.Declare first")
 	}
 	return nil
 }

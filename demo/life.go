@@ -63,6 +63,8 @@ type Step struct {
 type Life struct {
 	Stream event.StreamID
 	Steps  []Step
+
+	peopled bool // WithPeople was here
 }
 
 // opening is when the first application comes in. Time in this bank is simulated: it is what the events claim in

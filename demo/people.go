@@ -36,7 +36,7 @@ func Schemas() []*schema.Version {
 // WithPeople gives applications their applicants: who registers says who he is, and calls say who was reached. The
 // lives that are given stay as they are. Every event names its schema.
 //
-// They are for a store on which Declare was called. One that declares nothing would keep them in clear.
+// They are for a store that was given to Declare. One that declares nothing would keep them in clear.
 func WithPeople(lives []Life) []Life {
 	ids := make(map[string]event.SchemaID)
 	for _, s := range Schemas() {
@@ -51,6 +51,7 @@ func WithPeople(lives []Life) []Life {
 
 // people puts the applicant into a life.
 func (l *Life) people(schemas map[string]event.SchemaID) {
+	l.peopled = true
 	who := Applicant(l.Stream.ID)
 	l.Steps = slices.Clone(l.Steps)
 	for i := range l.Steps {

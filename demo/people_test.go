@@ -87,10 +87,10 @@ func TestApplicantIsTheSame(t *testing.T) {
 func TestWithPeopleLeavesLivesAlone(t *testing.T) {
 	lives := generate(t, 5, 40)
 	once := demo.WithPeople(lives)
-	if diff := cmp.Diff(generate(t, 5, 40), lives); diff != "" {
+	if diff := cmp.Diff(generate(t, 5, 40), lives, unexported); diff != "" {
 		t.Errorf("the lives that were given are changed:\n%s", diff)
 	}
-	if diff := cmp.Diff(once, demo.WithPeople(lives)); diff != "" {
+	if diff := cmp.Diff(once, demo.WithPeople(lives), unexported); diff != "" {
 		t.Errorf("one life has two applicants:\n%s", diff)
 	}
 }
@@ -288,6 +288,20 @@ func scan(t *testing.T, dir string, canaries []string) {
 	events := func(path string) bool { return strings.HasPrefix(path, "events.db") }
 	if err != nil || !slices.ContainsFunc(planted, events) {
 		t.Errorf("the types of the events are not found in %v: %v", planted, err)
+	}
+}
+
+// TestPeopleWantSchemas: a store that would keep people in clear gets none.
+func TestPeopleWantSchemas(t *testing.T) {
+	lives := demo.WithPeople(generate(t, 5, 3))
+	for _, store := range []*lethe.Store{openMemory(t), openKeys(t, memory.Open(memory.Options{}), memory.NewKeys())} {
+		if _, err := demo.PlayAll(t.Context(), store.As(event.Actor{}), lives); event.Code(err) != "no_schema" {
+			t.Errorf("playing all gives %v", err)
+		}
+		err := demo.Play(t.Context(), store.As(event.Actor{}), demo.Options{People: true})
+		if event.Code(err) != "no_schema" || head(t, store) != 0 {
+			t.Errorf("playing gives %v, and the log is at %d", err, head(t, store))
+		}
 	}
 }
 

@@ -103,6 +103,11 @@ type last struct {
 
 // begin looks what the store holds, and brings as many lives in as shall be alive.
 func (p *play) begin(ctx context.Context) (err error) {
+	if p.people {
+		if err := declared(ctx, p.session); err != nil {
+			return err
+		}
+	}
 	p.held = make(map[event.StreamID]last)
 	applications := lethe.Query{Filter: event.Filter{{Kinds: []string{Kind}}}, Pruned: true}
 	for e, err := range p.session.Query(ctx, applications) {

@@ -191,24 +191,24 @@ func (w *work) resolve(ctx context.Context, mint bool) error {
 	return nil
 }
 
-// Query is a query in which references to persons are aliases. One to somebody who was never spoken of matches nothing.
-func (p *Privacy) Query(ctx context.Context, q storage.Query) (storage.Query, error) {
+// Query is a query in which references to persons are aliases, and the fence as of which it is known who is one. A
+// reference to somebody who was never spoken of matches nothing.
+func (p *Privacy) Query(ctx context.Context, q storage.Query) (_ storage.Query, fence uint64, err error) {
 	st := p.now.Load()
 	if st.plain || q.Stream.IsZero() && !q.Filter.NamesEntities() {
-		return q, nil
+		return q, st.fence, nil
 	}
 	w := p.work(st)
 	defer w.done()
-	var err error
 	if !q.Stream.IsZero() {
 		if err = w.patch("stream", q.Stream.Kind, &q.Stream.ID); err != nil {
-			return q, err
+			return q, st.fence, err
 		}
 	}
 	if q.Filter, err = w.alias(q.Filter); err != nil {
-		return q, err
+		return q, st.fence, err
 	}
-	return q, w.resolve(ctx, false)
+	return q, st.fence, w.resolve(ctx, false)
 }
 
 // Alias is an actor and a stream as the log knows them: by aliases, where their kinds are persons. Who acts may be new;
@@ -219,6 +219,6 @@ func (p *Privacy) Alias(ctx context.Context, by event.Actor, stream event.Stream
 	if err != nil || stream.IsZero() {
 		return by, stream, err
 	}
-	q, err := p.Query(ctx, storage.Query{Stream: stream})
+	q, _, err := p.Query(ctx, storage.Query{Stream: stream})
 	return by, q.Stream, err
 }
