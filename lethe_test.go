@@ -78,3 +78,45 @@ func TestKeysAreNeededForPersons(t *testing.T) {
 		t.Errorf("append about a person without keys: got %v, want ErrUnsupported", err)
 	}
 }
+
+// TestDeclaredElsewhere reads about a person whose kind another process declared meanwhile.
+func TestDeclaredElsewhere(t *testing.T) {
+	engine, keys, service := memory.Open(memory.Options{}), memory.NewKeys(), kmstest.New(t)
+	open := func() *lethe.Store {
+		s, err := lethe.Open(t.Context(), engine, service, &lethe.Options{Keystore: keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+	reader, writer := open(), open()
+	document := []byte(`{"version": 1, "kinds": {"customer": {"person": true}}}`)
+	if _, err := writer.Privacy().SetPolicy(t.Context(), event.Actor{}, document, false); err != nil {
+		t.Fatal(err)
+	}
+	stream := event.Stream("customer", "4711")
+	if _, err := writer.As(event.Actor{}).Append(t.Context(), stream, event.None, event.Draft{Type: "Met"}); err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for e, err := range reader.As(event.Actor{}).Read(t.Context(), stream, lethe.Range{}) {
+		if err != nil || e.Type != "Met" {
+			t.Fatalf("read: %v, %v", e, err)
+		}
+		found++
+	}
+	if found != 1 {
+		t.Errorf("%d events were found", found)
+	}
+	unknown := event.Draft{Type: "Met", Schema: event.SchemaID{1}}
+	plain, err := lethe.Open(t.Context(), memory.Open(memory.Options{}), kms.None, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	_, err = plain.As(event.Actor{}).Append(t.Context(), event.Stream("case", "1"), event.Any, unknown)
+	if event.Code(err) != "schema_unknown" {
+		t.Errorf("append under a schema nobody pushed: %v", err)
+	}
+}

@@ -83,7 +83,7 @@ func ways(t *testing.T, r *rig) map[string][]event.Event {
 // envelopeExact: every field of an event comes back, from every way of reading.
 func envelopeExact(t *testing.T, r *rig) {
 	d := event.Draft{
-		ID: id(9), Type: "Loan paid back – Ω", Schema: event.SchemaID{1, 2, 3, 31: 9},
+		ID: id(9), Type: "Loan paid back – Ω",
 		OccurredAt: time.Date(-44, 3, 15, 12, 0, 0, 123_456_000, time.UTC),
 		Relations: []event.Relation{
 			{Role: "affected", Kind: "branch", ID: "3/4=5"}, {Role: "issuer", Kind: "employee", ID: "7"},

@@ -47,7 +47,7 @@ func (p *Privacy) Refresh(ctx context.Context) (fence uint64, err error) {
 
 // seal changes the requests in place, all or none of what counts.
 func (p *Privacy) seal(ctx context.Context, st *state, requests []log.Request) error {
-	if st.plain {
+	if st.plain && !nameSchema(requests) {
 		for i := range requests {
 			requests[i].Sealing = &log.Sealing{Fence: st.fence}
 		}
@@ -77,6 +77,19 @@ func (p *Privacy) seal(ctx context.Context, st *state, requests []log.Request) e
 		}
 	}
 	return w.sign(ctx, requests)
+}
+
+// nameSchema tells whether an event names a schema, which must then be known.
+func nameSchema(requests []log.Request) bool {
+	for i := range requests {
+		for j := range requests[i].Writes {
+			named := func(d event.Draft) bool { return d.Schema != (event.SchemaID{}) }
+			if slices.ContainsFunc(requests[i].Writes[j].Events, named) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // work is the sealing of requests that come together. Its memory is used again.
