@@ -227,7 +227,7 @@ func (s *subscription) rest() {
 const glance = time.Second
 
 func (s *subscription) hurry() {
-	if !s.hurried {
+	if !s.hurried && len(s.heartbeat) == 0 { // one that is due is not put off
 		s.heartbeat, s.hurried = s.server.clock.After(min(glance, s.server.limits.Heartbeat)), true
 	}
 }
