@@ -63,7 +63,7 @@ func checkSealed(t *testing.T, dir string) {
 			return err
 		}
 		content, err := os.ReadFile(filepath.Join(dir, path))
-		if bytes.Contains(content, []byte("c-00000000")) || bytes.Contains(content, []byte(`"p00":"`)) {
+		if bytes.Contains(content, []byte("c-00000000")) || bytes.Contains(content, []byte(`","p00":"`)) {
 			t.Errorf("%s holds people in clear", path)
 		}
 		found = found || bytes.Contains(content, []byte(`"p00":null`))

@@ -4,48 +4,27 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/event/pagetest"
 )
 
-// The examples in docs/format are what another implementation is held to. They are compared with what the code gives
-// now; -update rewrites them, which is right only for a new format version.
-var update = flag.Bool("update", false, "rewrite the examples in docs/format")
-
-// worked renders labelled bytes, 32 to a line.
-type worked struct{ strings.Builder }
-
-func (w *worked) part(label string, b []byte) {
-	for first := true; first || len(b) > 0; first = false {
-		n := min(32, len(b))
-		fmt.Fprintf(w, "%-66s  %s\n", hex.EncodeToString(b[:n]), label)
-		label, b = "", b[n:]
-	}
-}
+// worked lays out an example of docs/format.
+type worked struct{ pagetest.Layout }
 
 // text writes a length of 2 bytes and the text.
 func (w *worked) text(what, s string) []byte {
 	length := binary.BigEndian.AppendUint16(nil, uint16(len(s)))
-	w.part("length of "+what, length)
+	w.Part("length of "+what, length)
 	if s != "" {
-		w.part(fmt.Sprintf("%s %q", what, s), []byte(s))
+		w.Part(fmt.Sprintf("%s %q", what, s), []byte(s))
 	}
 	return append(length, s...)
-}
-
-func (w *worked) page() string {
-	return regexp.MustCompile(` +\n`).ReplaceAllString(w.String(), "\n")
 }
 
 func exampleDraft(t *testing.T) event.Draft {
@@ -74,7 +53,7 @@ func TestBodyExample(t *testing.T) {
 	d := exampleDraft(t)
 	var w worked
 	var all []byte
-	raw := func(label string, b []byte) { w.part(label, b); all = append(all, b...) }
+	raw := func(label string, b []byte) { w.Part(label, b); all = append(all, b...) }
 	text := func(what, s string) { all = append(all, w.text(what, s)...) }
 	raw("format version 1", []byte{1})
 	raw("flags: occurred_at, correlation, causation, producer, relations, metadata, data", []byte{0x01, 0xee})
@@ -95,7 +74,7 @@ func TestBodyExample(t *testing.T) {
 	if diff := cmp.Diff(all, event.AppendBody(nil, &d)); diff != "" {
 		t.Errorf("the code gives other bytes (-page +code):\n%s", diff)
 	}
-	compareExample(t, "body", "", w.page())
+	pagetest.Compare(t, "../docs/format/body.md", "", w.String())
 }
 
 func TestCursorExample(t *testing.T) {
@@ -105,7 +84,7 @@ func TestCursorExample(t *testing.T) {
 	}
 	var w worked
 	var all []byte
-	part := func(label string, b []byte) { w.part(label, b); all = append(all, b...) }
+	part := func(label string, b []byte) { w.Part(label, b); all = append(all, b...) }
 	part("format version 1", []byte{1})
 	part("store", c.Store[:])
 	part("incarnation 7", binary.BigEndian.AppendUint64(nil, 7))
@@ -117,7 +96,7 @@ func TestCursorExample(t *testing.T) {
 		t.Errorf("the page gives %s, the code %s", text, got)
 	}
 	fmt.Fprintf(&w, "\n%s\n", text)
-	compareExample(t, "cursor", "", w.page())
+	pagetest.Compare(t, "../docs/format/cursor.md", "", w.String())
 }
 
 func TestEnvelopeExample(t *testing.T) {
@@ -129,28 +108,5 @@ func TestEnvelopeExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareExample(t, "envelope", "json", string(text)+"\n")
-}
-
-// compareExample holds a page against the example of docs/format/name.md.
-func compareExample(t *testing.T, name, language, page string) {
-	t.Helper()
-	doc := filepath.Join("..", "docs", "format", name+".md")
-	text, err := os.ReadFile(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin, end := "<!-- example -->\n```"+language+"\n", "```\n<!-- end of example -->"
-	before, rest, ok1 := strings.Cut(string(text), begin)
-	example, after, ok2 := strings.Cut(rest, end)
-	switch {
-	case !ok1 || !ok2:
-		t.Fatalf("%s has no marked example", doc)
-	case *update:
-		if err := os.WriteFile(doc, []byte(before+begin+page+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	case example != page:
-		t.Errorf("%s shows another example than the code gives:\n%s", doc, page)
-	}
+	pagetest.Compare(t, "../docs/format/envelope.md", "", string(text)+"\n")
 }

@@ -7,12 +7,7 @@ import (
 	"crypto/cipher"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -22,15 +17,12 @@ import (
 	"github.com/tink-crypto/tink-go/v2/subtle"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/event/pagetest"
 	"github.com/lethe-es/lethe/keyring"
 	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/policy"
 	"github.com/lethe-es/lethe/storage"
 )
-
-// The example in docs/format/keyring.md is what another implementation is held to. It is compared with what the code
-// gives now; -update rewrites it, which is right only for a new format version.
-var update = flag.Bool("update", false, "rewrite the example in docs/format")
 
 // stream is the randomness of the example: AES-256-CTR of zeros, under a key of zeros and from a counter of zero.
 type stream struct{ cipher.Stream }
@@ -66,19 +58,11 @@ func (bare) Unwrap(_ context.Context, _ string, items []kms.Item) ([][]byte, err
 	return [][]byte{bytes.Clone(raw)}, nil
 }
 
-// page renders labelled bytes, 32 to a line, and takes them off what is laid out.
+// page shows bytes with their labels, and takes them off what is laid out.
 type page struct {
-	strings.Builder
+	pagetest.Layout
 	t    *testing.T
 	rest []byte
-}
-
-func (p *page) part(label string, b []byte) {
-	for first := true; first || len(b) > 0; first = false {
-		n := min(32, len(b))
-		fmt.Fprintf(p, "%-66s  %s\n", hex.EncodeToString(b[:n]), label)
-		label, b = "", b[n:]
-	}
 }
 
 // cut shows the next n bytes.
@@ -88,7 +72,7 @@ func (p *page) cut(n int, label string) []byte {
 		p.t.Fatalf("%s: %d bytes are wanted, %d are left", label, n, len(p.rest))
 	}
 	b := p.rest[:n]
-	p.part(label, b)
+	p.Part(label, b)
 	p.rest = p.rest[n:]
 	return b
 }
@@ -135,8 +119,8 @@ func (x *example) tinkMAC(key, data []byte) []byte {
 func (x *example) record(title string, key, aad, record []byte) {
 	x.t.Helper()
 	fmt.Fprintf(x, "%s\n", title)
-	x.part("key", key)
-	x.part("AAD", aad)
+	x.Part("key", key)
+	x.Part("AAD", aad)
 	x.rest = record
 	x.cut(1, "format version 1")
 	x.cut(1, "suite 1: AES-256-GCM")
@@ -257,8 +241,7 @@ func TestKeyringExample(t *testing.T) {
 	x.register()
 	x.changed(krid)
 	x.tombstones(ref, krid)
-	text := regexp.MustCompile(` +\n`).ReplaceAllString(strings.TrimSuffix(x.String(), "\n"), "\n")
-	compareExample(t, "keyring", text)
+	pagetest.Compare(t, "../docs/format/keyring.md", "", strings.TrimSuffix(x.String(), "\n"))
 }
 
 func ascending(first byte) (b [16]byte) {
@@ -279,25 +262,25 @@ func (x *example) epoch(krid event.KRID) {
 	}
 	x.keys = e.Record[1+len(aad):]
 	fmt.Fprintf(x, "epoch 1, root key %s\n", e.Name)
-	x.part("AAD: label, store, epoch 1", aad)
+	x.Part("AAD: label, store, epoch 1", aad)
 	sum := sha256.Sum256(x.keys)
-	x.part("SHA-256 of the 8,320 bytes that are wrapped", sum[:])
+	x.Part("SHA-256 of the 8,320 bytes that are wrapped", sum[:])
 	shard := krid[15]
-	x.part(fmt.Sprintf("key %d, wraps the person's keyring", shard), x.key(int(shard)))
+	x.Part(fmt.Sprintf("key %d, wraps the person's keyring", shard), x.key(int(shard)))
 	for i, label := range []string{
 		"wraps retention keys", "makes lookup tokens", "makes suppression tokens", "makes request digests",
 	} {
-		x.part(fmt.Sprintf("key %d, %s", 256+i, label), x.key(256+i))
+		x.Part(fmt.Sprintf("key %d, %s", 256+i, label), x.key(256+i))
 	}
 	x.WriteString("\n")
-	_, mac, err := x.k.RequestDigest(x.t.Context())
+	digests, err := x.k.RequestDigests(x.t.Context(), nil, []byte("request"), false)
 	x.do(err)
-	sum, _ = mac(1, []byte("request"))
+	sum = digests[0].Sum
 	if !bytes.Equal(sum[:], x.tinkMAC(x.key(259), []byte("request"))) {
 		x.t.Error("the other implementation makes another request digest")
 	}
 	x.WriteString("request digest of the 7 bytes \"request\"\n")
-	x.part("", sum[:])
+	x.Part("", sum[:])
 	x.WriteString("\n")
 }
 
@@ -312,7 +295,7 @@ func (x *example) token(label string, key []byte, ref keyring.Reference) storage
 	x.cut(len(ref.Kind), fmt.Sprintf("kind %q", ref.Kind))
 	x.cut(4, "length of reference")
 	x.cut(len(ref.Ref), fmt.Sprintf("reference %q", ref.Ref))
-	x.part("token: first 16 bytes of HMAC-SHA256", token[:])
+	x.Part("token: first 16 bytes of HMAC-SHA256", token[:])
 	x.end()
 	return token
 }
@@ -363,7 +346,7 @@ func (x *example) retention() []byte {
 
 func (x *example) derive(salt, secret []byte, prk [32]byte) {
 	x.WriteString("prk of generation 1 of group contact, in period contract/20290331\n")
-	x.part("HKDF-Extract of retention key and group key", prk[:])
+	x.Part("HKDF-Extract of retention key and group key", prk[:])
 	x.WriteString("\n")
 	if !bytes.Equal(prk[:], x.tinkMAC(salt, secret)) {
 		x.t.Error("the other implementation extracts another key")
@@ -482,28 +465,5 @@ func (x *example) tombstones(ref keyring.Reference, krid event.KRID) {
 	again := x.again(key, aad, storage.KeyChange{Keyring: &s})
 	if o := openKey(t, again, want(krid, "contact"), 1); o.State != keyring.Erased || o.Receipt != "1/61" {
 		t.Errorf("what the other implementation wrote reads as %+v", o)
-	}
-}
-
-// compareExample holds a page against the example of docs/format/name.md.
-func compareExample(t *testing.T, name, page string) {
-	t.Helper()
-	doc := filepath.Join("..", "docs", "format", name+".md")
-	text, err := os.ReadFile(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin, end := "<!-- example -->\n```\n", "```\n<!-- end of example -->"
-	before, rest, ok1 := strings.Cut(string(text), begin)
-	example, after, ok2 := strings.Cut(rest, end)
-	switch {
-	case !ok1 || !ok2:
-		t.Fatalf("%s has no marked example", doc)
-	case *update:
-		if err := os.WriteFile(doc, []byte(before+begin+page+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	case example != page:
-		t.Errorf("%s shows another example than the code gives:\n%s", doc, page)
 	}
 }

@@ -4,23 +4,14 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/lethe-es/lethe/event/pagetest"
 	"github.com/lethe-es/lethe/ledger"
 )
-
-// The vectors are what another implementation is held to. They stand twice: for machines in testdata, for people
-// in docs/format. Both are compared with what the code gives now; -update rewrites them, which is right only for a
-// new format version.
-var update = flag.Bool("update", false, "rewrite testdata and the examples in docs/format")
 
 // bytesHex is printed as hexadecimal digits in JSON.
 type bytesHex []byte
@@ -52,21 +43,6 @@ func ascending(first byte) (h ledger.Hash) {
 	return h
 }
 
-// worked renders labelled bytes, 32 to a line.
-type worked struct{ strings.Builder }
-
-func (w *worked) part(label string, b []byte) {
-	for first := true; first || len(b) > 0; first = false {
-		n := min(32, len(b))
-		fmt.Fprintf(w, "%s  %s\n", fmt.Sprintf("%-66x", b[:n])[:66], label)
-		label, b = "", b[n:]
-	}
-}
-
-func (w *worked) text() string {
-	return regexp.MustCompile(` +\n`).ReplaceAllString(w.String(), "\n")
-}
-
 func exampleSlots() []ledger.Slot {
 	return []ledger.Slot{
 		ledger.VersionSlot(3),
@@ -85,8 +61,8 @@ func TestCommitmentVectors(t *testing.T) {
 		Slots []slotVector `json:"slots"`
 		Root  bytesHex     `json:"root"`
 	}{Seed: seed[:], Root: root[:]}
-	var w worked
-	w.part("seed", seed[:])
+	var w pagetest.Layout
+	w.Part("seed", seed[:])
 	for i, s := range slots {
 		proof, err := ledger.ProveSlot(seed, slots, i)
 		if err != nil {
@@ -107,15 +83,15 @@ func TestCommitmentVectors(t *testing.T) {
 			{fmt.Sprintf("value %q", s.Value), len(s.Value)},
 		} {
 			if n := min(p.n, len(b)); n > 0 {
-				w.part(p.label, b[:n])
+				w.Part(p.label, b[:n])
 				b = b[n:]
 			}
 		}
-		w.part("= SHA-256 of the above, slot hash", hash[:])
+		w.Part("= SHA-256 of the above, slot hash", hash[:])
 	}
 	w.WriteString("\n")
-	w.part("root, the commitment", root[:])
-	compare(t, "commitment", vectors, w.text())
+	w.Part("root, the commitment", root[:])
+	compare(t, "commitment", vectors, w.String())
 }
 
 func TestLeafVectors(t *testing.T) {
@@ -145,7 +121,7 @@ func TestLeafVectors(t *testing.T) {
 		h := ledger.LeafHash(b)
 		*v.to = vector{b, h[:]}
 	}
-	var w worked
+	var w pagetest.Layout
 	b := []byte(vectors.Boxed.Bytes)
 	for _, p := range []struct {
 		label string
@@ -156,13 +132,13 @@ func TestLeafVectors(t *testing.T) {
 		{"count of boxes", 2}, {"length of group", 2}, {`group "contact"`, 7}, {"bucket 2027", 8}, {"box commitment", 32},
 		{"length of group", 2}, {`group "identity"`, 8}, {"bucket 0", 8}, {"box commitment", 32},
 	} {
-		w.part(p.label, b[:p.n])
+		w.Part(p.label, b[:p.n])
 		b = b[p.n:]
 	}
 	w.WriteString("\n")
-	w.part("leaf hash", vectors.Boxed.Hash)
-	w.part("leaf hash of the same leaf without boxes (count 0)", vectors.Plain.Hash)
-	compare(t, "leaf", vectors, w.text())
+	w.Part("leaf hash", vectors.Boxed.Hash)
+	w.Part("leaf hash of the same leaf without boxes (count 0)", vectors.Plain.Hash)
+	compare(t, "leaf", vectors, w.String())
 }
 
 func TestTreeVectors(t *testing.T) {
@@ -214,58 +190,35 @@ func TestTreeVectors(t *testing.T) {
 }
 
 func treePage(frontier []byte, tree ledger.Tree, inclusion, consistency []ledger.Hash) string {
-	var w worked
+	var w pagetest.Layout
 	for i, label := range []string{"format version 1", "suite 1"} {
-		w.part(label, frontier[i:i+1])
+		w.Part(label, frontier[i:i+1])
 	}
-	w.part("size 21", frontier[2:10])
+	w.Part("size 21", frontier[2:10])
 	for i, label := range []string{"positions 1 to 16", "positions 17 to 20", "position 21"} {
-		w.part("root over "+label, frontier[10+32*i:][:32])
+		w.Part("root over "+label, frontier[10+32*i:][:32])
 	}
 	w.WriteString("\n")
-	w.part("root of the tree of size 21", tree.Root[:])
+	w.Part("root of the tree of size 21", tree.Root[:])
 	w.WriteString("\ninclusion of position 6 in size 21\n")
 	for _, h := range inclusion {
-		w.part("", h[:])
+		w.Part("", h[:])
 	}
 	w.WriteString("\nconsistency of size 13 with size 21\n")
 	for _, h := range consistency {
-		w.part("", h[:])
+		w.Part("", h[:])
 	}
-	return w.text()
+	return w.String()
 }
 
-// compare holds vectors and page against testdata/name.json and the example of docs/format/name.md.
+// compare holds what another implementation is held to. It stands twice: for machines in testdata/name.json, for people
+// as the example of docs/format/name.md.
 func compare(t *testing.T, name string, vectors any, page string) {
 	t.Helper()
 	want, err := json.MarshalIndent(vectors, "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden, doc := filepath.Join("testdata", name+".json"), filepath.Join("..", "docs", "format", name+".md")
-	text, err := os.ReadFile(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok1 := strings.Cut(string(text), "<!-- example -->\n```\n")
-	example, after, ok2 := strings.Cut(rest, "```\n<!-- end of example -->")
-	if !ok1 || !ok2 {
-		t.Fatalf("%s has no marked example", doc)
-	}
-	if *update {
-		fresh := before + "<!-- example -->\n```\n" + page + "```\n<!-- end of example -->" + after
-		if err := os.WriteFile(doc, []byte(fresh), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(golden, append(want, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if have, err := os.ReadFile(golden); err != nil || string(have) != string(want)+"\n" {
-		t.Errorf("%s is not what the code gives: %v", golden, err)
-	}
-	if example != page {
-		t.Errorf("%s shows another example than the code gives:\n%s", doc, page)
-	}
+	pagetest.Golden(t, "testdata/"+name+".json", append(want, '\n'))
+	pagetest.Compare(t, "../docs/format/"+name+".md", "", page)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lethe-es/lethe/event/pagetest"
 	"github.com/lethe-es/lethe/policy"
 )
 
@@ -20,37 +21,9 @@ const (
 	formatPage = "../docs/format/policy.md"
 )
 
-// example is what a page shows under a name.
-func example(t *testing.T, page, name string) (text string, start, end int) {
-	t.Helper()
-	shown := string(readFile(t, page))
-	at := regexp.MustCompile("(?s)<!-- example " + name + " -->\n```\\w*\n(.*?)```\n<!-- end of example -->").
-		FindStringSubmatchIndex(shown)
-	if at == nil {
-		t.Fatalf("%s has no example %s", page, name)
-	}
-	return shown[at[2]:at[3]], at[2], at[3]
-}
-
-// shows compares an example with what the code gives; -update rewrites it.
-func shows(t *testing.T, page, name, want string) {
-	t.Helper()
-	got, start, end := example(t, page, name)
-	if *update && got != want {
-		shown := string(readFile(t, page))
-		if err := os.WriteFile(page, []byte(shown[:start]+want+shown[end:]), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got = want
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("%s shows another %s:\n%s", page, name, diff)
-	}
-}
-
 // TestGuideDocument reads the document of the guide, as a person would write it, and finds the bank's.
 func TestGuideDocument(t *testing.T) {
-	shown, _, _ := example(t, guidePage, "document")
+	shown := pagetest.Example(t, guidePage, "document")
 	var tree any
 	if err := yaml.Unmarshal([]byte(shown), &tree); err != nil {
 		t.Fatal(err)
@@ -74,8 +47,8 @@ func TestGuideDocument(t *testing.T) {
 func TestGuideExamples(t *testing.T) {
 	_, err := policy.ParseDocument([]byte(`{"groups": {"contact": {}}, "purposes": {
 		"support": {"basis": "contrakt", "groups": ["contact", "contcat"]}}}`))
-	shows(t, guidePage, "problems", fmt.Sprintln(err))
-	shows(t, guidePage, "receipt", string(readFile(t, "testdata/receipt.txt")))
+	pagetest.Compare(t, guidePage, "problems", fmt.Sprintln(err))
+	pagetest.Compare(t, guidePage, "receipt", string(readFile(t, "testdata/receipt.txt")))
 	rules := regexp.MustCompile("(?s)```\n(// investigators.*?)```").FindStringSubmatch(string(readFile(t, guidePage)))
 	if rules == nil {
 		t.Fatal("the guide has no rules")
@@ -130,7 +103,7 @@ func TestFormatExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shows(t, formatPage, "canonical", fmt.Sprintf("%s\n\nSHA-256 %x\n", text, p.Digest()))
+	pagetest.Compare(t, formatPage, "canonical", fmt.Sprintf("%s\n\nSHA-256 %x\n", text, p.Digest()))
 
 	var all strings.Builder
 	s := &policy.Standing{}
@@ -146,7 +119,7 @@ func TestFormatExamples(t *testing.T) {
 		}
 		apply(t, s, n+1, at, r)
 	}
-	shows(t, formatPage, "records", strings.TrimSuffix(all.String(), "\n"))
+	pagetest.Compare(t, formatPage, "records", strings.TrimSuffix(all.String(), "\n"))
 
 	apply(t, s, 9, noon(1), policy.SubjectRestricted{Principal: krid(t, clerk), Ground: policy.NeededForClaims})
 	again, ok := records(t)[0].(policy.ConsentRecorded)
@@ -158,5 +131,5 @@ func TestFormatExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shows(t, formatPage, "standing", string(standing)+"\n")
+	pagetest.Compare(t, formatPage, "standing", string(standing)+"\n")
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,11 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/event/pagetest"
 	"github.com/lethe-es/lethe/policy"
 	"github.com/lethe-es/lethe/schema"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files and the examples in docs")
 
 // People of the examples.
 const (
@@ -33,19 +31,6 @@ func readFile(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return text
-}
-
-// golden compares with a file, which -update rewrites.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(name, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if diff := cmp.Diff(string(readFile(t, name)), string(got)); diff != "" {
-		t.Errorf("%s is not what the code gives:\n%s", name, diff)
-	}
 }
 
 func parse(t testing.TB, text string) *policy.Document {
@@ -103,7 +88,7 @@ func TestGoldenDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join("testdata", name+".canonical.json"), text)
+			pagetest.Golden(t, filepath.Join("testdata", name+".canonical.json"), text)
 			again := parse(t, string(text))
 			if diff := cmp.Diff(d, again); diff != "" {
 				t.Errorf("the canonical form reads back as something else:\n%s", diff)

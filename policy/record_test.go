@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/event/pagetest"
 	"github.com/lethe-es/lethe/policy"
 )
 
@@ -183,8 +184,8 @@ func TestReceipt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "testdata/receipt.json", text)
-	golden(t, "testdata/receipt.txt", []byte(r.Text()))
+	pagetest.Golden(t, "testdata/receipt.json", text)
+	pagetest.Golden(t, "testdata/receipt.txt", []byte(r.Text()))
 
 	e.Stream = policy.Stream(krid(t, investigator))
 	_, err = policy.NewReceipt(e)

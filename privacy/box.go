@@ -4,6 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
+	"crypto/subtle"
 	"fmt"
 	"io"
 	"slices"
@@ -28,6 +29,7 @@ type bench struct {
 	boxes    []sealed.Box // likewise
 	info     []byte
 	aad      []byte
+	key      [32]byte
 	values   []schema.Filling // of one event
 	findings schema.Findings  // in what is open of one event
 }
@@ -35,6 +37,7 @@ type bench struct {
 // clear overwrites what the bench held of plaintext.
 func (w *bench) clear() {
 	clear(w.plain[:cap(w.plain)])
+	w.key = [32]byte{}
 	clear(w.content.Slots[:cap(w.content.Slots)])
 	clear(w.slots[:cap(w.slots)])
 	w.content = sealed.Content{Slots: w.content.Slots[:0]}
@@ -98,35 +101,46 @@ func (w *bench) wrap(box *sealed.Box, place *sealed.Place, keys []prk, key *[32]
 	return nil
 }
 
-// open reads the content of a box with the key of one of its owners. The content aliases memory of the bench.
+// open reads the content of a box with the key of one of its owners. The content aliases memory of the bench, behind
+// that of boxes before.
 func (w *bench) open(box *sealed.Box, place *sealed.Place, owner int, key *prk) (*sealed.Content, error) {
 	w.aad = box.AppendAAD(w.aad[:0], place)
-	k := w.expand(key, box, place, owner)
-	defer clear(k[:])
+	w.key = w.expand(key, box, place, owner)
+	defer clear(w.key[:])
 	if box.Joint {
-		gcm, err := newGCM(&k)
+		gcm, err := newGCM(&w.key)
 		if err != nil {
 			return nil, err
 		}
 		wrapped := &box.Owners[owner].Wrapped
-		opened, err := gcm.Open(k[:0], wrapped[:sealed.NonceBytes], wrapped[sealed.NonceBytes:], w.aad)
-		if err != nil || len(opened) != len(k) {
+		opened, err := gcm.Open(w.key[:0], wrapped[:sealed.NonceBytes], wrapped[sealed.NonceBytes:], w.aad)
+		if err != nil || len(opened) != len(w.key) {
 			return nil, damagedBox(box, place)
 		}
 	}
-	gcm, err := newGCM(&k)
+	gcm, err := newGCM(&w.key)
 	if err != nil {
 		return nil, err
 	}
-	w.plain, err = gcm.Open(slices.Grow(w.plain[:0], len(box.Cipher)), box.Nonce[:], box.Cipher, w.aad)
+	at := len(w.plain)
+	opened, err := gcm.Open(w.plain, box.Nonce[:], box.Cipher, w.aad)
 	if err != nil {
-		w.plain = w.plain[:0]
 		return nil, damagedBox(box, place)
 	}
-	if err := sealed.ParseContent(w.plain, &w.content); err != nil {
+	w.plain = opened
+	if err := sealed.ParseContent(w.plain[at:], &w.content); err != nil {
 		return nil, fmt.Errorf("open event %s: %w", place.ID, err)
 	}
 	return &w.content, nil
+}
+
+// room makes the bench ready for so many bytes of plaintext, so that what grows leaves none behind.
+func (w *bench) room(n int) {
+	if n > cap(w.plain) {
+		clear(w.plain[:cap(w.plain)])
+		w.plain = make([]byte, 0, n+n/2)
+	}
+	w.plain = w.plain[:0]
 }
 
 // damagedBox says that a box does not open with the key it should open with: it was changed, or copied from elsewhere.
@@ -139,22 +153,28 @@ func damagedBox(box *sealed.Box, place *sealed.Place) error {
 // expand is HKDF-Expand (RFC 5869) for one block of output, which is HMAC-SHA256(key, info ‖ 0x01). It is written out
 // by the definition of HMAC (RFC 2104), for it is done for every box and crypto/hmac allocates its states each time.
 func (w *bench) expand(key *prk, box *sealed.Box, place *sealed.Place, owner int) (out [32]byte) {
-	var outer [sha256.BlockSize + sha256.Size]byte
-	inner := append(w.info[:0], outer[:sha256.BlockSize]...)
-	for i := range sha256.BlockSize {
-		k := byte(0)
-		if i < len(key) {
-			k = key[i]
-		}
-		inner[i], outer[i] = k^0x36, k^0x5c
-	}
+	inner := append(w.info[:0], innerPad[:]...)
+	subtle.XORBytes(inner, inner, key[:])
 	w.info = append(box.AppendInfo(inner, place, owner), 0x01)
+	var outer [sha256.BlockSize + sha256.Size]byte
+	copy(outer[:], outerPad[:])
+	subtle.XORBytes(outer[:], outer[:], key[:])
 	sum := sha256.Sum256(w.info)
 	copy(outer[sha256.BlockSize:], sum[:])
 	clear(w.info[:sha256.BlockSize])
 	out = sha256.Sum256(outer[:])
 	clear(outer[:])
 	return out
+}
+
+// innerPad and outerPad are the blocks that HMAC adds its key to.
+var innerPad, outerPad = pad(0x36), pad(0x5c)
+
+func pad(b byte) (block [sha256.BlockSize]byte) {
+	for i := range block {
+		block[i] = b
+	}
+	return block
 }
 
 func newGCM(key *[32]byte) (cipher.AEAD, error) {

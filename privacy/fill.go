@@ -23,7 +23,7 @@ type filler struct {
 	copied bool // the event's metadata is its own
 }
 
-// take adds what was in a box. The bytes stay the bench's: they are copied.
+// take adds what was in a box. The bytes stay the bench's until the event is finished.
 func (f *filler) take(c *sealed.Content) {
 	for i := range c.Slots {
 		s := &c.Slots[i]
@@ -36,7 +36,7 @@ func (f *filler) take(c *sealed.Content) {
 			f.event.Metadata[s.Path] = string(s.Value)
 		default:
 			f.values = append(f.values, schema.Filling{Path: s.Path, Hole: s.Hole, State: ledger.SlotState(s.State),
-				Bytes: slices.Clone(s.Value)})
+				Bytes: s.Value})
 		}
 	}
 }
@@ -75,28 +75,28 @@ func (p *Privacy) plan(e *event.Event) (schema.Plan, error) {
 	return v.Plan()
 }
 
-// withhold notes of every value that is not opened where it would stand, and why.
-func (p *Privacy) withhold(e *event.Event, boxes []sealed.Box, of func(*sealed.Box) verdict, f *schema.Findings) error {
-	st := p.now.Load()
+// withhold notes of every value that is not opened where it would stand, and why. Verdicts are those on the boxes.
+func (r *Reading) withhold(e *event.Event, boxes []sealed.Box, verdicts []verdict, f *schema.Findings) error {
+	st := r.now.Load()
 	note := func(path string, value *schema.Value) {
-		b := p.boxOf(e, boxes, value)
-		if b == nil {
+		i := r.boxOf(e, boxes, value)
+		if i < 0 {
 			return
 		}
-		if v := of(b); v.why != "" && v.why != policy.Undisclosed {
-			e.Withheld = append(e.Withheld, event.Withheld{Path: path, Group: b.Group, Reason: v.why, Receipt: v.receipt})
+		if v := &verdicts[i]; v.why != "" && v.why != policy.Undisclosed {
+			e.Withheld = append(e.Withheld, event.Withheld{Path: path, Group: boxes[i].Group, Reason: v.why, Receipt: v.receipt})
 		}
 	}
 	for _, key := range e.MetadataKeys() {
 		if m, ok := st.policy.Metadata(key); ok && e.Metadata[key] == "" {
-			note("metadata/"+key, &schema.Value{Mark: &schema.Mark{Group: m.Group, Retention: m.Retention},
+			note(metadataPath+key, &schema.Value{Mark: &schema.Mark{Group: m.Group, Retention: m.Retention},
 				Subjects: []schema.Subject{{From: schema.FromRelation, Role: m.Role}}})
 		}
 	}
 	if e.Schema == (event.SchemaID{}) || len(e.Data) == 0 {
 		return nil
 	}
-	plan, err := p.plan(e)
+	plan, err := r.plan(e)
 	if err != nil {
 		return err
 	}
@@ -111,52 +111,60 @@ func (p *Privacy) withhold(e *event.Event, boxes []sealed.Box, of func(*sealed.B
 	return nil
 }
 
-// boxOf is the box a value lies in: that of its group, class and owners; nil if there is none.
-func (p *Privacy) boxOf(e *event.Event, boxes []sealed.Box, v *schema.Value) *sealed.Box {
-	var found *sealed.Box
-	for i := range boxes {
-		b := &boxes[i]
-		if b.Group != v.Mark.Group || b.Class != v.Mark.Retention || !p.owns(e, b, v.Subjects) {
-			continue
+// boxOf is which box a value lies in: that of its group, class and owners; -1: there is none.
+func (r *Reading) boxOf(e *event.Event, boxes []sealed.Box, v *schema.Value) int {
+	var room [4]event.KRID
+	owners := room[:0]
+	for i := range v.Subjects {
+		krid, err := event.ParseKRID(r.subject(e, &v.Subjects[i]))
+		if err != nil {
+			return -1
 		}
-		if found == nil {
-			found = b
-		}
+		owners = append(owners, krid)
 	}
-	return found
+	if len(owners) == 0 {
+		return -1
+	}
+	return slices.IndexFunc(boxes, func(b sealed.Box) bool {
+		return b.Group == v.Mark.Group && b.Class == v.Mark.Retention && owns(&b, owners)
+	})
 }
 
-// owns tells whether the subjects of a value own a box.
-func (p *Privacy) owns(e *event.Event, b *sealed.Box, subjects []schema.Subject) bool {
-	for i := range subjects {
-		ref := subjects[i].Ref
-		switch subjects[i].From {
-		case schema.FromStream:
-			ref = e.Stream.ID
-		case schema.FromStore:
-			ref = keyring.OfStore(p.store).String()
-		case schema.FromRelation:
-			ref = ""
-			for _, r := range e.Relations {
-				if r.Role == subjects[i].Role && event.IsKRID(r.ID) {
-					ref = r.ID
-				}
+// subject is the alias that a stored event has for a subject of a value.
+func (r *Reading) subject(e *event.Event, s *schema.Subject) string {
+	switch s.From {
+	case schema.FromStream:
+		return e.Stream.ID
+	case schema.FromStore:
+		return keyring.OfStore(r.store).String()
+	case schema.FromRelation:
+		found := ""
+		for i := range e.Relations {
+			if rel := &e.Relations[i]; rel.Role == s.Role && event.IsKRID(rel.ID) {
+				found = rel.ID
 			}
 		}
-		krid, err := event.ParseKRID(ref)
-		if err != nil || !slices.ContainsFunc(b.Owners, func(o sealed.Owner) bool { return o.KRID == krid }) {
+		return found
+	}
+	return s.Ref
+}
+
+// owns tells whether a box is of all these persons.
+func owns(b *sealed.Box, persons []event.KRID) bool {
+	for _, krid := range persons {
+		if !slices.ContainsFunc(b.Owners, func(o sealed.Owner) bool { return o.KRID == krid }) {
 			return false
 		}
 	}
-	return len(subjects) > 0
+	return true
 }
 
-// parallelFrom is how many records make opening them on several cores worth while.
+// parallelFrom is how many events make opening them on several cores worth while.
 const parallelFrom = 32
 
-// parallel runs do for every record, on several cores where there are many.
-func (r *reading) parallel(do func(w *bench, i int) error) error {
-	workers := max(1, min(runtime.GOMAXPROCS(0), len(r.records)/parallelFrom))
+// parallel runs do for every event, on several cores where there are many.
+func (r *Reading) parallel(do func(w *bench, i int) error) error {
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(r.events)/parallelFrom))
 	errs := make([]error, workers)
 	var wg sync.WaitGroup
 	for n := range workers {
@@ -166,7 +174,7 @@ func (r *reading) parallel(do func(w *bench, i int) error) error {
 				w.clear()
 				r.benches.Put(w)
 			}()
-			for i := len(r.records) * n / workers; i < len(r.records)*(n+1)/workers && errs[n] == nil; i++ {
+			for i := len(r.events) * n / workers; i < len(r.events)*(n+1)/workers && errs[n] == nil; i++ {
 				errs[n] = do(w, i)
 			}
 		})

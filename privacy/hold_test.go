@@ -40,7 +40,7 @@ func TestNothingOpensWithoutRecord(t *testing.T) {
 	uses := &failing{Uses: r.keys, err: event.Errorf(event.ErrFull, "record use: no room")}
 	r.open(uses)
 	r.declare()
-	result := r.mustAppend(event.Stream("customer", "4711"), registration())
+	result := r.mustAppend(event.Stream("customer", applicant), registration())
 	events, err := r.Open(context.Background(), contract, r.records(result))
 	if !errors.Is(err, event.ErrFull) || events != nil {
 		t.Errorf("with a full use log: %v, %v", events, err)
@@ -49,7 +49,7 @@ func TestNothingOpensWithoutRecord(t *testing.T) {
 		t.Error("sealed reading needs the use log")
 	}
 	uses.err = nil
-	if e := r.read(contract, result)[0]; !bytes.Contains(e.Data, []byte("Ada")) {
+	if e := r.read(contract, result)[0]; !bytes.Contains(e.Data, []byte("Ada Lovelace")) {
 		t.Errorf("after it has room again: %s", e.Data)
 	}
 }
@@ -60,7 +60,7 @@ func TestKeyServiceDown(t *testing.T) {
 	r.service = faulty
 	r.open(r.keys)
 	r.declare()
-	stream := event.Stream("customer", "4711")
+	stream := event.Stream("customer", applicant)
 	result := r.mustAppend(stream, registration())
 	for _, fault := range []kmstest.Fault{kmstest.Down, kmstest.Denying, kmstest.NoMount, kmstest.Elsewhere} {
 		faulty.Set(fault)
@@ -89,7 +89,7 @@ func TestKeyServiceDown(t *testing.T) {
 			t.Errorf("fault %d: work without personal data stopped: %v", fault, err)
 		}
 		faulty.Set(kmstest.Well)
-		if e := r.read(contract, result)[0]; !bytes.Contains(e.Data, []byte("Ada")) {
+		if e := r.read(contract, result)[0]; !bytes.Contains(e.Data, []byte("Ada Lovelace")) {
 			t.Errorf("fault %d ended, but it reads %s", fault, e.Data)
 		}
 	}
@@ -111,7 +111,7 @@ func TestFenceSweep(t *testing.T) {
 		},
 		"demand": func(r *rig) error { return r.DemandSchema(ctx, event.Actor{}, true) },
 		"restriction": func(r *rig) error {
-			krid, err := r.Subject(ctx, "customer", "4711")
+			krid, err := r.Subject(ctx, "customer", applicant)
 			if err != nil {
 				return err
 			}
@@ -123,7 +123,7 @@ func TestFenceSweep(t *testing.T) {
 	for name, fence := range fences {
 		r := newRig(t)
 		r.declare()
-		stream := event.Stream("customer", "4711")
+		stream := event.Stream("customer", applicant)
 		r.mustAppend(stream, registration())
 		request := []log.Request{{Writes: []log.Write{{Stream: stream, Expected: event.Any,
 			Events: []event.Draft{registration(), registration()}}}}}
@@ -213,7 +213,7 @@ func TestThousandFirstUses(t *testing.T) {
 func TestRepeatedAppend(t *testing.T) {
 	r := newRig(t)
 	r.declare()
-	stream := event.Stream("customer", "4711")
+	stream := event.Stream("customer", applicant)
 	d := registration()
 	d.ID = event.ID{1, 6: 0x70, 8: 0x80}
 	first := r.mustAppend(stream, d)
@@ -246,7 +246,7 @@ func TestRepeatedAppend(t *testing.T) {
 func TestMovedBoxes(t *testing.T) {
 	r := newRig(t)
 	r.declare()
-	stream := event.Stream("customer", "4711")
+	stream := event.Stream("customer", applicant)
 	records := r.records(r.mustAppend(stream, registration(), registration()))
 	records[0].Boxes, records[1].Boxes = records[1].Boxes, records[0].Boxes
 	for i := range records {
@@ -307,7 +307,7 @@ func TestErrorsHoldNoValues(t *testing.T) {
 		"no issuer":        none,
 		"false KRID":       data(`{"customer":"krid_` + marker + `","name":"x"}`),
 	} {
-		_, err := r.append(event.Stream("customer", "4711"), d)
+		_, err := r.append(event.Stream("customer", applicant), d)
 		if err == nil || strings.Contains(strings.ToLower(err.Error()), strings.ToLower(marker)) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -329,7 +329,7 @@ func TestEveryValueSurvives(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		name, income := anyString(draw), anyNumber(draw)
-		text := `{"customer":"4711","name":` + name + `,"income":` + income + `,"email":` +
+		text := `{"customer":"` + applicant + `","name":` + name + `,"income":` + income + `,"email":` +
 			[]string{"null", name}[draw.IntN(2)] + `}`
 		d := event.Draft{Type: "Registered", Data: []byte(text)}
 		result, err := r.append(event.Stream("case", "c1"), d)
@@ -337,11 +337,11 @@ func TestEveryValueSurvives(t *testing.T) {
 			t.Fatalf("append: %v", err)
 		}
 		e := r.read(contract, result)[0]
-		krid, err := r.Subject(context.Background(), "customer", "4711")
+		krid, err := r.Subject(context.Background(), "customer", applicant)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := strings.Replace(text, `"4711"`, `"`+krid.String()+`"`, 1); string(e.Data) != want {
+		if want := strings.Replace(text, `"`+applicant+`"`, `"`+krid.String()+`"`, 1); string(e.Data) != want {
 			t.Fatalf("got  %s\nwant %s", e.Data, want)
 		}
 	})

@@ -16,7 +16,7 @@ type names struct {
 }
 
 // name finds out whose references may be shown.
-func (r *reading) name(ctx context.Context, keeper *keyring.Keeper) error {
+func (r *Reading) name(ctx context.Context, keeper *keyring.Keeper) error {
 	r.names = names{}
 	if !r.grant.References() {
 		return nil
@@ -45,7 +45,7 @@ func (r *reading) name(ctx context.Context, keeper *keyring.Keeper) error {
 		if err != nil {
 			return err
 		}
-		if person.State != keyring.Live || r.grant.Person(policy.Reference, person.Standing, r.clock.Now()) != "" {
+		if person.State != keyring.Live || r.grant.Person(policy.Reference, person.Standing, r.moment) != "" {
 			delete(r.names.person, k)
 			continue
 		}
@@ -55,7 +55,7 @@ func (r *reading) name(ctx context.Context, keeper *keyring.Keeper) error {
 }
 
 // spokenOf lists the aliases in an event: of its stream, its relations, and its data.
-func (r *reading) spokenOf(e *event.Event, f *schema.Findings) (list []event.KRID, err error) {
+func (r *Reading) spokenOf(e *event.Event, f *schema.Findings) (list []event.KRID, err error) {
 	add := func(kind, id string) {
 		if !r.state.policy.Person(kind) {
 			return

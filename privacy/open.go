@@ -4,35 +4,21 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/keyring"
 	"github.com/lethe-es/lethe/policy"
-	"github.com/lethe-es/lethe/schema"
 	"github.com/lethe-es/lethe/sealed"
 	"github.com/lethe-es/lethe/storage"
 )
 
-// Open decodes records as this reader may see them: with the personal values that the opening allows, and of every
-// other one why it is withheld. A use is recorded durably before anything is released, and what holds of persons is
-// compared with the head of the log after that, so that a restriction or erasure that was acknowledged anywhere is
-// obeyed. The zero Opening opens nothing. An error releases nothing.
+// Open decodes records as this reader may see them: Decode, and Reading.Open.
 func (p *Privacy) Open(ctx context.Context, o event.Opening, records []storage.Record) ([]event.Event, error) {
-	r := &reading{Privacy: p, events: make([]event.Event, len(records)), records: records}
-	if err := r.decode(); err != nil {
+	r, err := p.Decode(records)
+	if err != nil {
 		return nil, err
 	}
-	if o.IsZero() {
-		if err := r.withholdAll(ctx); err != nil {
-			return nil, err
-		}
-		return r.events, nil
-	}
-	if err := r.open(ctx, o); err != nil {
-		return nil, err
-	}
-	return r.events, nil
+	return r.Open(ctx, o)
 }
 
 // OpenBoxes opens events that a consumer holds from elsewhere, such as a bus: as they were read without a purpose, with
@@ -53,24 +39,24 @@ func (p *Privacy) OpenBoxes(ctx context.Context, o event.Opening, events []event
 	return p.Open(ctx, o, records)
 }
 
-// reading is the opening of one batch of records.
-type reading struct {
-	*Privacy
-	records []storage.Record
-	events  []event.Event
-	boxes   []sealed.Box
-	owner   []owned // of boxes, one after the other
-	first   []int   // in boxes, of each record; and one more
-	from    []int   // in owner, of each box; and one more
+// Reading is one batch of records on its way to a reader: decoded, with nothing opened.
+type Reading struct {
+	events []event.Event
+	*readingParts
+}
 
-	state  *state
-	moment time.Time // as of which it is decided: what is recorded is what is released
-	grant  *policy.Grant
-	actor  event.Actor // under its alias
-	words  []byte      // of the reason, sealed
-	wants  []keyring.OpenWant
-	keys   []keyring.Opened
-	names  names
+// readingParts is memory of a reading that is used again for later ones.
+type readingParts struct {
+	allowed
+	boxes    []sealed.Box
+	first    []int     // in boxes, of each event; and one more
+	owner    []owned   // of boxes, one after the other
+	from     []int     // in owner, of each box; and one more
+	verdicts []verdict // on boxes
+	wants    []keyring.OpenWant
+	keys     []keyring.Opened
+	tally    tally
+	names    names
 }
 
 // owned is what becomes of one owner's key of a box.
@@ -78,60 +64,95 @@ type owned struct {
 	want int // in wants; -1: its group is not granted
 }
 
-func (r *reading) decode() error {
+// Decode decodes records and opens nothing. No key is asked for and no use recorded, so that a batch may be decoded
+// before anybody asks for it.
+func (p *Privacy) Decode(records []storage.Record) (*Reading, error) {
+	r := &Reading{events: make([]event.Event, len(records)), readingParts: p.readings.Get().(*readingParts)}
+	r.Privacy = p
 	boxes := 0
-	for i := range r.records {
-		boxes += sealed.Count(r.records[i].Boxes)
+	for i := range records {
+		boxes += sealed.Count(records[i].Boxes)
 	}
-	r.boxes, r.first = slices.Grow(r.boxes, boxes), slices.Grow(r.first, len(r.records)+1)
-	for i := range r.records {
-		e, err := r.records[i].Event()
+	r.boxes, r.first = slices.Grow(r.boxes, boxes), slices.Grow(r.first, len(records)+1)
+	for i := range records {
+		e, err := records[i].Event()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		e.Boxes = r.records[i].Boxes
+		e.Boxes = records[i].Boxes
 		r.events[i] = e
 		r.first = append(r.first, len(r.boxes))
-		if r.boxes, err = sealed.ParseInto(r.boxes, r.records[i].Boxes); err != nil {
-			return fmt.Errorf("read event %s: %w", e.ID, err)
+		if r.boxes, err = sealed.ParseInto(r.boxes, records[i].Boxes); err != nil {
+			return nil, fmt.Errorf("read event %s: %w", e.ID, err)
 		}
 	}
 	r.first = append(r.first, len(r.boxes))
-	return nil
+	return r, nil
 }
 
-// withholdAll says of every sealed value that no purpose was given.
-func (r *reading) withholdAll(ctx context.Context) error {
-	if len(r.boxes) == 0 {
-		return nil
-	}
-	if r.strange() { // another process pushed a schema, and appended under it
-		if _, err := r.refresh(ctx); err != nil {
-			return err
+// Len is how many events there are.
+func (r *Reading) Len() int { return len(r.events) }
+
+// done gives the memory back, without what was in it.
+func (r *Reading) done() {
+	p, parts := r.Privacy, r.readingParts
+	r.readingParts = nil
+	clear(parts.boxes)
+	clear(parts.verdicts)
+	clear(parts.wants)
+	clear(parts.keys[:cap(parts.keys)]) // of an earlier decision, too
+	parts.tally.clear()
+	*parts = readingParts{boxes: parts.boxes[:0], first: parts.first[:0], owner: parts.owner[:0], from: parts.from[:0],
+		verdicts: parts.verdicts[:0], wants: parts.wants[:0], keys: parts.keys[:0], tally: parts.tally}
+	p.readings.Put(parts)
+}
+
+// Open gives the events as this reader may see them: with the personal values that the opening allows, and of every
+// other one why it is withheld. A use is recorded durably before anything is released, and what holds of persons is
+// compared with the head of the log after that, so that a restriction or erasure that was acknowledged anywhere is
+// obeyed. The zero Opening opens nothing. An error releases nothing. It is called once.
+func (r *Reading) Open(ctx context.Context, o event.Opening) ([]event.Event, error) {
+	defer r.done()
+	switch {
+	case !o.IsZero():
+		if err := r.settle(ctx, o); err != nil {
+			return nil, err
+		}
+	case len(r.boxes) == 0:
+		return r.events, nil
+	default:
+		if err := r.withholdAll(ctx); err != nil {
+			return nil, err
 		}
 	}
-	st := r.now.Load()
-	var f schema.Findings
-	for i := range r.events {
-		boxes := r.boxes[r.first[i]:r.first[i+1]]
-		if len(boxes) == 0 {
-			continue
-		}
-		verdict := func(b *sealed.Box) verdict {
-			if st.policy.Undisclosed(b.Group) {
-				return verdict{why: policy.Undisclosed}
-			}
-			return verdict{why: event.WithheldSealed}
-		}
-		if err := r.withhold(&r.events[i], boxes, verdict, &f); err != nil {
+	if err := r.release(ctx); err != nil {
+		return nil, err
+	}
+	return r.events, nil
+}
+
+// withholdAll says of every box that no purpose was given. It goes on without the head of the log, or without keys, by
+// what is known, for nothing is opened; but not if an event is under a schema that somebody else pushed meanwhile.
+func (r *Reading) withholdAll(ctx context.Context) error {
+	st, err := r.refresh(ctx)
+	if err != nil {
+		if r.strange() {
 			return err
 		}
+		st = r.now.Load()
+	}
+	for i := range r.boxes {
+		why := event.WithheldSealed
+		if st.policy.Undisclosed(r.boxes[i].Group) {
+			why = policy.Undisclosed
+		}
+		r.verdicts = append(r.verdicts, verdict{why: why})
 	}
 	return nil
 }
 
 // strange tells whether an event with boxes is under a schema that is not known here.
-func (r *reading) strange() bool {
+func (r *Reading) strange() bool {
 	for i := range r.events {
 		id := r.events[i].Schema
 		if r.first[i] < r.first[i+1] && id != (event.SchemaID{}) && r.schemas.Version(id) == nil {
@@ -144,44 +165,47 @@ func (r *reading) strange() bool {
 // openTries bounds how often a batch is decided again because what holds of persons changed meanwhile.
 const openTries = 20
 
-func (r *reading) open(ctx context.Context, o event.Opening) error {
-	st, err := r.refresh(ctx)
+// settle decides what may be opened and records it.
+func (r *Reading) settle(ctx context.Context, o event.Opening) error {
+	return r.steady(ctx, func(st *state) error {
+		if err := r.decide(ctx, o, st); err != nil {
+			return err
+		}
+		return r.count(ctx, o)
+	})
+}
+
+// steady does what decides an opening, until the state it was decided by is that of the log's head after it.
+func (p *Privacy) steady(ctx context.Context, decide func(st *state) error) error {
+	st, err := p.refresh(ctx)
 	if err != nil {
-		return fmt.Errorf("open: %w", err)
+		return err
 	}
 	for range openTries {
-		r.state = st
-		if err := r.decide(ctx, o); err != nil {
-			return fmt.Errorf("open: %w", err)
+		if err := decide(st); err != nil {
+			return err
 		}
-		if err := r.record(ctx, o); err != nil {
-			return fmt.Errorf("open: %w", err)
+		now, err := p.refresh(ctx)
+		if err != nil {
+			return err
 		}
-		if st, err = r.refresh(ctx); err != nil {
-			return fmt.Errorf("open: %w", err)
+		if now == st {
+			return nil
 		}
-		if st == r.state {
-			return r.release(ctx)
-		}
+		st = now
 	}
-	return event.Errorf(event.ErrUnavailable, "open: what may be opened changes all the time").Hint("try again")
+	return event.Errorf(event.ErrUnavailable, "what may be opened changes all the time").Hint("try again")
 }
 
 // decide finds out, as of one state, which boxes may be opened, and gets their keys.
-func (r *reading) decide(ctx context.Context, o event.Opening) (err error) {
+func (r *Reading) decide(ctx context.Context, o event.Opening, st *state) error {
 	keeper, err := r.ring()
 	if err != nil {
 		return err
 	}
-	if r.actor, err = r.alias(ctx, o.Actor); err != nil {
+	if r.allowed, err = r.allow(ctx, o, st); err != nil {
 		return err
 	}
-	aliased := o
-	aliased.Actor = r.actor
-	if r.grant, err = r.state.policy.Grant(aliased); err != nil {
-		return err
-	}
-	r.moment = r.clock.Now()
 	owners := 0
 	for i := range r.boxes {
 		owners += len(r.boxes[i].Owners)
@@ -191,9 +215,10 @@ func (r *reading) decide(ctx context.Context, o event.Opening) (err error) {
 	for i := range r.boxes {
 		b := &r.boxes[i]
 		r.from = append(r.from, len(r.owner))
+		granted := r.grant.Of(b.Group) == ""
 		for j := range b.Owners {
 			want := -1
-			if r.grant.Of(b.Group) == "" {
+			if granted {
 				want = len(r.wants)
 				r.wants = append(r.wants, keyring.OpenWant{Generation: b.Owners[j].Generation, Want: keyring.Want{
 					KRID: b.Owners[j].KRID, Group: b.Group, Class: b.Class, Bucket: b.Bucket}})
@@ -202,9 +227,13 @@ func (r *reading) decide(ctx context.Context, o event.Opening) (err error) {
 		}
 	}
 	r.from = append(r.from, len(r.owner))
-	r.keys = make([]keyring.Opened, len(r.wants))
+	r.keys = slices.Grow(r.keys[:0], len(r.wants))[:len(r.wants)]
 	if err := keeper.ForOpening(ctx, r.wants, r.keys); err != nil {
 		return err
+	}
+	r.verdicts = slices.Grow(r.verdicts[:0], len(r.boxes))
+	for i := range r.boxes {
+		r.verdicts = append(r.verdicts, r.judge(i))
 	}
 	return r.name(ctx, keeper)
 }
@@ -216,9 +245,9 @@ type verdict struct {
 	owner   int // by whose key it opens
 }
 
-// of is the verdict on box i. Of a joint box the strictest owner who is left decides; who was erased decides no more,
-// and when all were it is erased.
-func (r *reading) of(i int) verdict {
+// judge is the verdict on box i. Of a joint box the strictest owner who is left decides; who was erased decides no
+// more, and when all were it is erased.
+func (r *Reading) judge(i int) verdict {
 	b := &r.boxes[i]
 	if why := r.grant.Of(b.Group); why != "" {
 		return verdict{why: why}
@@ -249,9 +278,38 @@ func (r *reading) of(i int) verdict {
 	return opens
 }
 
-// release puts the values that may be seen into the events.
-func (r *reading) release(ctx context.Context) error {
-	defer clear(r.keys)
+// count makes the use durable: of every person and group whose boxes are to be opened, or whose references are shown,
+// how many and where. Where nothing is opened nothing is recorded.
+func (r *Reading) count(ctx context.Context, o event.Opening) error {
+	t := &r.tally
+	t.clear()
+	for i := range r.events {
+		at := r.events[i].Position
+		for n := r.first[i]; n < r.first[i+1]; n++ {
+			if r.verdicts[n].why != "" {
+				continue
+			}
+			b := &r.boxes[n]
+			for j := range b.Owners {
+				if r.keys[r.owner[r.from[n]+j].want].State == keyring.Live {
+					t.add(b.Owners[j].KRID, b.Group, at)
+				}
+			}
+		}
+		if r.names.of == nil {
+			continue
+		}
+		for _, k := range r.names.of[i] {
+			if _, shown := r.names.person[k]; shown {
+				t.add(k, policy.Reference, at)
+			}
+		}
+	}
+	return r.record(ctx, o.Code, t.entries)
+}
+
+// release puts the values that may be seen into the events, and says of the others why they are withheld.
+func (r *Reading) release(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -264,8 +322,8 @@ func (r *reading) release(ctx context.Context) error {
 	})
 }
 
-// fill opens the boxes of record i.
-func (r *reading) fill(w *bench, i int) error {
+// fill opens the boxes of event i.
+func (r *Reading) fill(w *bench, i int) error {
 	e := &r.events[i]
 	first, end := r.first[i], r.first[i+1]
 	if first == end {
@@ -274,35 +332,29 @@ func (r *reading) fill(w *bench, i int) error {
 	place := sealed.Place{Context: sealed.InEvent, Store: r.store, ID: e.ID, Type: e.Type, Schema: e.Schema}
 	f := filler{event: e, values: w.values[:0]}
 	defer f.done(w)
+	size := 0
+	for n := first; n < end; n++ {
+		size += len(r.boxes[n].Cipher)
+	}
+	w.room(size)
 	withheld := false
 	for n := first; n < end; n++ {
-		v := r.of(n)
+		v := &r.verdicts[n]
 		if v.why != "" {
 			withheld = true
 			continue
 		}
-		b := &r.boxes[n]
 		key := &r.keys[r.owner[r.from[n]+v.owner].want].PRK
-		content, err := w.open(b, &place, v.owner, key)
+		content, err := w.open(&r.boxes[n], &place, v.owner, key)
 		if err != nil {
 			return err
 		}
 		f.take(content)
 	}
 	if withheld {
-		verdicts := func(b *sealed.Box) verdict { return r.of(r.at(b, first)) }
-		if err := r.withhold(e, r.boxes[first:end], verdicts, &w.findings); err != nil {
+		if err := r.withhold(e, r.boxes[first:end], r.verdicts[first:end], &w.findings); err != nil {
 			return err
 		}
 	}
 	return f.finish(r.Privacy)
-}
-
-// at is the index of a box of a record whose boxes begin at first.
-func (r *reading) at(b *sealed.Box, first int) int {
-	for i := first; ; i++ {
-		if &r.boxes[i] == b {
-			return i
-		}
-	}
 }

@@ -45,8 +45,10 @@ type Privacy struct {
 	mu      sync.Mutex // held by who folds
 	schemas *schema.Registry
 	now     atomic.Pointer[state]
-	works   sync.Pool // of *work
-	benches sync.Pool // of *bench
+
+	works    sync.Pool // of *work
+	benches  sync.Pool // of *bench
+	readings sync.Pool // of *readingParts
 }
 
 // New is the privacy room of a log. Without a keeper everything personal is refused.
@@ -62,6 +64,7 @@ func New(ctx context.Context, l *log.Log, keeper *keyring.Keeper, uses storage.U
 		ids: event.NewIDs(o.Clock, o.Rand), schemas: schema.NewRegistry(o.Notations...).With(o.Languages...),
 	}
 	p.benches.New = func() any { return new(bench) }
+	p.readings.New = func() any { return new(readingParts) }
 	if _, err := p.refresh(ctx); err != nil {
 		return nil, err
 	}

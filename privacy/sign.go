@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lethe-es/lethe/keyring"
 	"github.com/lethe-es/lethe/log"
 	"github.com/lethe-es/lethe/sealed"
 )
@@ -39,9 +40,10 @@ func (w *work) sign(ctx context.Context, requests []log.Request) error {
 // sign appends what is digested of one event: for each box its owners, its group, and its slots.
 func (it *item) sign(b []byte) []byte {
 	// Not in the order of the leaf: that of two persons' boxes of one group is chance, and differs in a repetition.
-	ordered := make([]*pending, len(it.boxes))
+	var room [8]*pending
+	ordered := room[:0]
 	for i := range it.boxes {
-		ordered[i] = &it.boxes[i]
+		ordered = append(ordered, &it.boxes[i])
 	}
 	slices.SortFunc(ordered, (*pending).compare)
 	for _, x := range ordered {
@@ -79,19 +81,15 @@ func (w *work) digest(ctx context.Context, s *log.Sealing) error {
 	if err != nil {
 		return err
 	}
-	epoch, mac, err := keeper.RequestDigest(ctx)
+	var room [4]keyring.Digest
+	digests, err := keeper.RequestDigests(ctx, room[:0], w.bench.plain, !s.Minted)
 	if err != nil {
 		return err
 	}
-	for ; epoch > 0; epoch-- {
-		if sum, ok := mac(epoch, w.bench.plain); ok {
-			d := log.Digest{Epoch: epoch}
-			copy(d.Sum[:], sum[:])
-			s.Digests = append(s.Digests, d)
-		}
-		if s.Minted {
-			break
-		}
+	s.Digests = make([]log.Digest, len(digests))
+	for i := range digests {
+		s.Digests[i].Epoch = digests[i].Epoch
+		copy(s.Digests[i].Sum[:], digests[i].Sum[:])
 	}
 	return nil
 }

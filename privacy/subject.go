@@ -50,46 +50,35 @@ type Person struct {
 }
 
 // Person tells about a person. References are shown, and the use recorded, only if the opening allows it.
-func (p *Privacy) Person(ctx context.Context, o event.Opening, krid event.KRID) (Person, error) {
-	st, err := p.refresh(ctx)
-	if err != nil {
-		return Person{}, err
-	}
+func (p *Privacy) Person(ctx context.Context, o event.Opening, krid event.KRID) (out Person, err error) {
 	keeper, err := p.ring()
 	if err != nil {
 		return Person{}, err
 	}
-	found, err := keeper.Person(ctx, krid)
+	err = p.steady(ctx, func(st *state) error {
+		found, err := keeper.Person(ctx, krid)
+		if err != nil {
+			return err
+		}
+		out = Person{Person: found}
+		out.References = nil
+		out.Groups = slices.DeleteFunc(slices.Clone(out.Groups), func(g keyring.GroupKeys) bool {
+			return st.policy.Undisclosed(g.Group)
+		})
+		if o.IsZero() || found.State != keyring.Live || len(found.References) == 0 {
+			return nil
+		}
+		a, err := p.allow(ctx, o, st)
+		if err != nil || a.grant.Person(policy.Reference, found.Standing, a.moment) != "" {
+			return err
+		}
+		for _, ref := range found.References {
+			out.Names = append(out.Names, event.Name{KRID: krid, Kind: ref.Kind, Ref: ref.Ref})
+		}
+		return a.record(ctx, o.Code, []storage.UseEntry{{KRID: krid, Group: policy.Reference, Count: 1}})
+	})
 	if err != nil {
 		return Person{}, err
-	}
-	out := Person{Person: found}
-	references := out.References
-	out.References = nil
-	out.Groups = slices.DeleteFunc(slices.Clone(out.Groups), func(g keyring.GroupKeys) bool {
-		return st.policy.Undisclosed(g.Group)
-	})
-	if o.IsZero() || found.State != keyring.Live || len(references) == 0 {
-		return out, nil
-	}
-	r := &reading{Privacy: p, state: st, names: names{of: [][]event.KRID{{krid}}, person: map[event.KRID]keyring.Person{}},
-		events: make([]event.Event, 1), first: []int{0, 0}}
-	if r.actor, err = p.alias(ctx, o.Actor); err != nil {
-		return out, err
-	}
-	o.Actor = r.actor
-	if r.grant, err = st.policy.Grant(o); err != nil {
-		return out, err
-	}
-	if !r.grant.References() || r.grant.Person(policy.Reference, found.Standing, p.clock.Now()) != "" {
-		return out, nil
-	}
-	r.names.person[krid] = found
-	if err := r.record(ctx, o); err != nil {
-		return out, err
-	}
-	for _, ref := range references {
-		out.Names = append(out.Names, event.Name{KRID: krid, Kind: ref.Kind, Ref: ref.Ref})
 	}
 	return out, nil
 }

@@ -54,7 +54,7 @@ func raised(t *testing.T, scripts ...string) (*rig, func(event.Opening) ([]event
 		t.Fatal(err)
 	}
 	r.declare()
-	result := r.mustAppend(event.Stream("customer", "4711"), registration(),
+	result := r.mustAppend(event.Stream("customer", applicant), registration(),
 		event.Draft{Type: "Noted", Data: []byte(`{"n": 1}`), Collection: "web-form"})
 	for i, script := range scripts {
 		v := &schema.Version{Type: "Registered", Notation: jsonschema.Name, Text: []byte(registeredAgain)}
@@ -85,11 +85,11 @@ func TestUpcast(t *testing.T) {
 		t.Fatal(err)
 	}
 	present := registry.Current("Registered").ID
-	krid, err := r.Subject(context.Background(), "customer", "4711")
+	krid, err := r.Subject(context.Background(), "customer", applicant)
 	if err != nil {
 		t.Fatal(err)
 	}
-	spouse, err := r.Subject(context.Background(), "customer", "4712")
+	spouse, err := r.Subject(context.Background(), "customer", spouse)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestUpcast(t *testing.T) {
 	}{
 		{event.Opening{}, data("null", "null", "null", "null"), []string{"metadata/x-auth-email sealed", "/reach/1 sealed",
 			"/reach/0 sealed", "/income sealed", "/who/name sealed"}},
-		{contract, data("12345678901234567890.10", `"Main Street 1"`, `"ada@example.org"`, `"Ada \u00e9\ud83d\ude00"`), nil},
+		{contract, data("12345678901234567890.10", `"Main Street 1"`, `"ada@example.org"`, `"Ada Lovelace \u00e9\ud83d\ude00"`), nil},
 		{event.Opening{Actor: contract.Actor, Purpose: "support", Reason: "ticket 7"},
 			data("null", `"Main Street 1"`, `"ada@example.org"`, "null"),
 			[]string{"metadata/x-auth-email denied", "/income denied", "/who/name denied"}},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/keyring"
@@ -37,79 +38,61 @@ func (p *Privacy) alias(ctx context.Context, a event.Actor) (event.Actor, error)
 	return event.Actor{Kind: a.Kind, ID: event.ActorID(id)}, nil
 }
 
-// record makes the use durable: of every person and group whose boxes are to be opened, or whose references are shown,
-// how many and where. Where nothing is opened nothing is recorded.
-func (r *reading) record(ctx context.Context, o event.Opening) error {
-	tally := tally{index: make(map[useKey]int, len(r.boxes))}
-	for i := range r.events {
-		at := r.events[i].Position
-		for n := r.first[i]; n < r.first[i+1]; n++ {
-			if r.of(n).why != "" {
-				continue
-			}
-			b := &r.boxes[n]
-			for j := range b.Owners {
-				if r.keys[r.owner[r.from[n]+j].want].State == keyring.Live {
-					tally.add(b.Owners[j].KRID, b.Group, at)
-				}
-			}
-		}
-		if r.names.of == nil {
-			continue
-		}
-		for _, k := range r.names.of[i] {
-			if _, shown := r.names.person[k]; shown {
-				tally.add(k, policy.Reference, at)
-			}
-		}
+// allowed is what somebody may open for a purpose, as of one state, before any person is asked.
+type allowed struct {
+	*Privacy
+	state  *state
+	moment time.Time // as of which it is decided: what is recorded is what is released
+	grant  *policy.Grant
+	actor  event.Actor // under its alias
+}
+
+// allow asks the policy what an opening may open.
+func (p *Privacy) allow(ctx context.Context, o event.Opening, st *state) (a allowed, err error) {
+	a = allowed{Privacy: p, state: st, moment: p.clock.Now()}
+	if a.actor, err = p.alias(ctx, o.Actor); err != nil {
+		return a, err
 	}
-	if len(tally.entries) == 0 {
+	o.Actor = a.actor
+	a.grant, err = st.policy.Grant(o)
+	return a, err
+}
+
+// record makes a use durable. Where nothing is opened nothing is recorded.
+func (a *allowed) record(ctx context.Context, code string, entries []storage.UseEntry) error {
+	if len(entries) == 0 {
 		return nil
 	}
-	use, err := r.use(ctx, o)
-	if err != nil {
-		return err
+	reason := a.grant.Reason()
+	use := storage.Use{At: event.Micros(a.moment), Actor: a.actor, Purpose: a.grant.Purpose(), Code: code,
+		Reason: reason.String(), Entries: entries}
+	if reason.Words != "" {
+		krid, err := event.ParseKRID(string(a.actor.ID))
+		if err != nil {
+			return event.Invalid("reason_malformed", "the reason holds words, and kind %s of the actor is no person under "+
+				"whose keyring they could be sealed", a.actor.Kind).Hint(`give a code and a case id, such as "ticket 7"`)
+		}
+		if use.Words, err = a.sealWords(ctx, krid, reason.Words); err != nil {
+			return err
+		}
 	}
 	// In the order in which a keystore keeps them: there is one of each, so that any sort will do.
-	slices.SortFunc(tally.entries, func(a, b storage.UseEntry) int {
+	slices.SortFunc(entries, func(a, b storage.UseEntry) int {
 		return cmp.Or(bytes.Compare(a.KRID[:], b.KRID[:]), strings.Compare(a.Group, b.Group))
 	})
-	use.Entries = tally.entries
-	if err := r.uses.RecordUses(ctx, []storage.Use{use}); err != nil {
+	if err := a.uses.RecordUses(ctx, []storage.Use{use}); err != nil {
 		return fmt.Errorf("record use: %w", err)
 	}
 	return nil
 }
 
-// use says who opens, for what and why.
-func (r *reading) use(ctx context.Context, o event.Opening) (storage.Use, error) {
-	reason := r.grant.Reason()
-	use := storage.Use{At: event.Micros(r.clock.Now()), Actor: r.actor, Purpose: r.grant.Purpose(), Code: o.Code,
-		Reason: reason.String()}
-	if reason.Words == "" {
-		return use, nil
-	}
-	krid, err := event.ParseKRID(string(r.actor.ID))
-	if err != nil {
-		return use, event.Invalid("reason_malformed", "open: the reason holds words, and kind %s of the actor is no person "+
-			"under whose keyring they could be sealed", r.actor.Kind).Hint(`give a code and a case id, such as "ticket 7"`)
-	}
-	if r.words == nil {
-		if r.words, err = r.sealWords(ctx, krid, reason.Words); err != nil {
-			return use, err
-		}
-	}
-	use.Words = r.words
-	return use, nil
-}
-
 // sealWords seals what else was said as a reason under the keyring of who said it: an id of its own, and the box.
-func (r *reading) sealWords(ctx context.Context, krid event.KRID, words string) ([]byte, error) {
-	id, err := r.ids.Next()
+func (p *Privacy) sealWords(ctx context.Context, krid event.KRID, words string) ([]byte, error) {
+	id, err := p.ids.Next()
 	if err != nil {
 		return nil, err
 	}
-	keeper, err := r.ring()
+	keeper, err := p.ring()
 	if err != nil {
 		return nil, err
 	}
@@ -121,17 +104,17 @@ func (r *reading) sealWords(ctx context.Context, krid event.KRID, words string) 
 	box := sealed.Box{Group: wordsGroup, Owners: []sealed.Owner{{KRID: krid, Generation: key[0].Generation}}}
 	content := sealed.Content{Slots: []sealed.Slot{{Kind: uint8(ledger.KindProperty), State: uint8(ledger.Value),
 		Path: "/reason", Hole: ^uint32(0), Value: []byte(words)}}}
-	if err := r.random(content.Seed[:]); err != nil {
+	if err := p.random(content.Seed[:]); err != nil {
 		return nil, err
 	}
-	w := r.benches.Get().(*bench)
+	w := p.benches.Get().(*bench)
 	defer func() {
 		w.clear()
-		r.benches.Put(w)
+		p.benches.Put(w)
 	}()
 	box.Commitment = w.commit(&content)
-	place := sealed.Place{Context: sealed.InUse, Store: r.store, ID: id}
-	if err := w.seal(&box, &place, &content, []prk{key[0].PRK}, r.rand); err != nil {
+	place := sealed.Place{Context: sealed.InUse, Store: p.store, ID: id}
+	if err := w.seal(&box, &place, &content, []prk{key[0].PRK}, p.rand); err != nil {
 		return nil, err
 	}
 	return sealed.Append(id[:], []sealed.Box{box}), nil
@@ -148,7 +131,17 @@ type useKey struct {
 	group string
 }
 
+// clear forgets what was counted, and keeps the memory.
+func (t *tally) clear() {
+	clear(t.entries)
+	clear(t.index)
+	t.entries = t.entries[:0]
+}
+
 func (t *tally) add(k event.KRID, group string, at event.Position) {
+	if t.index == nil {
+		t.index = map[useKey]int{}
+	}
 	n, ok := t.index[useKey{k, group}]
 	if !ok {
 		n = len(t.entries)

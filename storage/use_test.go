@@ -4,11 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,12 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/event/pagetest"
 	"github.com/lethe-es/lethe/storage"
 )
-
-// The example in docs/format is what another implementation is held to; -update rewrites it, which is right only for
-// a new format.
-var update = flag.Bool("update", false, "rewrite the example in docs/format")
 
 // anna and bob are persons.
 var anna, bob = event.KRID{0: 0x0a, 15: 1}, event.KRID{0: 0xb0, 15: 2}
@@ -70,29 +64,7 @@ func TestUseExample(t *testing.T) {
 	if got := storage.AppendUse(nil, &u); string(got) != string(all) {
 		t.Errorf("the page gives %x, the code %x", all, got)
 	}
-	compareExample(t, page.String())
-}
-
-func compareExample(t *testing.T, page string) {
-	t.Helper()
-	doc := filepath.Join("..", "docs", "format", "use.md")
-	text, err := os.ReadFile(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin, end := "<!-- example -->\n```\n", "```\n<!-- end of example -->"
-	before, rest, ok1 := strings.Cut(string(text), begin)
-	example, after, ok2 := strings.Cut(rest, end)
-	switch {
-	case !ok1 || !ok2:
-		t.Fatalf("%s has no marked example", doc)
-	case *update:
-		if err := os.WriteFile(doc, []byte(before+begin+page+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	case example != page:
-		t.Errorf("%s shows another example than the code gives:\n%s", doc, page)
-	}
+	pagetest.Compare(t, "../docs/format/use.md", "", page.String())
 }
 
 // TestUseComesBack holds that every use comes back as it was, whole or with one person's entries.

@@ -6,25 +6,19 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"hash/crc32"
 	"log/slog"
 	"math/big"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/event/pagetest"
 	"github.com/lethe-es/lethe/token"
 )
-
-// The example in docs/format is what another implementation is held to; -update rewrites it, which is right only for
-// a new form.
-var update = flag.Bool("update", false, "rewrite the example in docs/format")
 
 func mint(t testing.TB, seed byte) token.Secret {
 	t.Helper()
@@ -80,29 +74,7 @@ func TestExample(t *testing.T) {
 	line(base62(big.NewInt(int64(sum)), 6), "in base 62")
 	fmt.Fprintf(&page, "\n%s\n\n", text)
 	line(fmt.Sprintf("%x", sha256.Sum256(random[8:])), "SHA-256 of the secret: what is kept")
-	compareExample(t, page.String())
-}
-
-func compareExample(t *testing.T, page string) {
-	t.Helper()
-	doc := filepath.Join("..", "docs", "format", "token.md")
-	text, err := os.ReadFile(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	begin, end := "<!-- example -->\n```\n", "```\n<!-- end of example -->"
-	before, rest, ok1 := strings.Cut(string(text), begin)
-	example, after, ok2 := strings.Cut(rest, end)
-	switch {
-	case !ok1 || !ok2:
-		t.Fatalf("%s has no marked example", doc)
-	case *update:
-		if err := os.WriteFile(doc, []byte(before+begin+page+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	case example != page:
-		t.Errorf("%s shows another example than the code gives:\n%s", doc, page)
-	}
+	pagetest.Compare(t, "../docs/format/token.md", "", page.String())
 }
 
 // form is the pattern of docs/format/token.md.

@@ -15,7 +15,7 @@ import (
 )
 
 // stem begins every personal value and every reference of these tests, so that to look for it is to look for all.
-const stem = "zqxjvkwpyf"
+const stem = "zqxjvkwpyfgbzq"
 
 // digits are in every personal number.
 const digits = "918273645546372"

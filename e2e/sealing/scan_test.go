@@ -145,15 +145,17 @@ func TestScan(t *testing.T) {
 	}
 	forms := append(spellings(stem), spellings(digits)...)
 	planted := map[string][]byte{"word": []byte(stem), "upper": []byte(strings.ToUpper(stem)),
-		"number": []byte("1" + digits + ".50"), "json": []byte(`"\u007a\u0071\u0078\u006a\u0076\u006b\u0077\u0070\u0079\u0066"`),
-		"URL": []byte("%7A%71%78%6A%76%6B%77%70%79%66"), "wide": []byte("Z\x00Q\x00X\x00J\x00V\x00K\x00W\x00P\x00Y\x00F\x00")}
+		"number": []byte("1" + digits + ".50"),
+		"json":   []byte(`"\u007a\u0071\u0078\u006a\u0076\u006b\u0077\u0070\u0079\u0066\u0067\u0062\u007a\u0071"`),
+		"URL":    []byte("%7A%71%78%6A%76%6B%77%70%79%66%67%62%7A%71"),
+		"wide":   []byte("Z\x00Q\x00X\x00J\x00V\x00K\x00W\x00P\x00Y\x00F\x00G\x00B\x00Z\x00Q\x00")}
 	number, err := strconv.ParseUint(digits, 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	planted["integer"] = binary.LittleEndian.AppendUint64(nil, number)
 	for before := range 7 {
-		text := []byte(strings.Repeat("-", before) + "Zqxjvkwpyf name" + strings.Repeat("-", random.IntN(4)))
+		text := []byte(strings.Repeat("-", before) + "Zqxjvkwpyfgbzq name" + strings.Repeat("-", random.IntN(4)))
 		planted[fmt.Sprint("base64-", before)] = []byte(base64.RawURLEncoding.EncodeToString(text))
 		planted[fmt.Sprint("hex-", before)] = []byte(strings.ToUpper(hex.EncodeToString(text)))
 		planted[fmt.Sprint("digits in base64-", before)] = []byte(base64.StdEncoding.EncodeToString(

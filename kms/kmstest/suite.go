@@ -192,7 +192,7 @@ func testWrapsBatches(t *testing.T, open func() kms.KMS) {
 func testWrapsAnew(t *testing.T, open func() kms.KMS) {
 	service := open()
 	create(t, service, "root")
-	same := item("secret", "place")
+	same := item("the secret that is wrapped", "place")
 	seen := map[string]bool{}
 	for range 3 {
 		for _, b := range wrap(t, service, "root", same, same) {

@@ -6,26 +6,20 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/binary"
-	"encoding/hex"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/lethe-es/lethe/event/pagetest"
 	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/kms/kmstest"
 	"github.com/lethe-es/lethe/kms/localkms"
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 )
-
-// The example in docs/format is what another implementation is held to. It is compared with what the code gives now;
-// -update rewrites it, which is right only for a new format version.
-var update = flag.Bool("update", false, "rewrite the example in docs/format")
 
 // counter is a source of bytes that count up from 0.
 type counter byte
@@ -69,19 +63,15 @@ func expand(secret []byte, label, name string) []byte {
 	return mac.Sum(nil)
 }
 
-// page32 renders labelled bytes, 32 to a line, and gathers them.
+// page32 shows bytes with their labels, and gathers them.
 type page32 struct {
-	text strings.Builder
+	text pagetest.Layout
 	all  []byte
 }
 
 func (p *page32) part(label string, b []byte) {
 	p.all = append(p.all, b...)
-	for first := true; first || len(b) > 0; first = false {
-		n := min(32, len(b))
-		fmt.Fprintf(&p.text, "%-66s  %s\n", hex.EncodeToString(b[:n]), label)
-		label, b = "", b[n:]
-	}
+	p.text.Part(label, b)
 }
 
 // end closes a file with its check value.
@@ -195,7 +185,7 @@ func TestExample(t *testing.T) {
 
 	text := fmt.Sprintf("randomness: 00 01 02 … in the order in which it is drawn; passphrase %q\n\n%s", passphrase,
 		strings.TrimSuffix(p.text.String(), "\n"))
-	compareExample(t, regexp.MustCompile(` +\n`).ReplaceAllString(text, "\n"))
+	pagetest.Compare(t, "../../docs/format/localkms.md", "", text)
 }
 
 // TestForeignItem opens what another implementation wrapped.
@@ -221,24 +211,5 @@ func TestForeignItem(t *testing.T) {
 		if err != nil || !bytes.Equal(out[0], plain) {
 			t.Errorf("an item of %d bytes: %v", size, err)
 		}
-	}
-}
-
-// compareExample holds the page against the example in docs/format.
-func compareExample(t *testing.T, page string) {
-	t.Helper()
-	doc := filepath.Join("..", "..", "docs", "format", "localkms.md")
-	begin, end := "<!-- example -->\n```\n", "```\n<!-- end of example -->"
-	before, rest, ok1 := strings.Cut(string(read(t, doc)), begin)
-	example, after, ok2 := strings.Cut(rest, end)
-	switch {
-	case !ok1 || !ok2:
-		t.Fatalf("%s has no marked example", doc)
-	case *update:
-		if err := os.WriteFile(doc, []byte(before+begin+page+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	case example != page:
-		t.Errorf("%s shows another example than the code gives:\n%s", doc, page)
 	}
 }

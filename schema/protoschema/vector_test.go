@@ -2,36 +2,24 @@ package protoschema_test
 
 import (
 	"bytes"
-	"encoding/hex"
-	"flag"
-	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/event/pagetest"
 	"github.com/lethe-es/lethe/ledger"
 	"github.com/lethe-es/lethe/schema"
 )
 
-// The example in docs/format/protobuf.md is what another implementation is held to. It is compared with what the code
-// gives now; -update rewrites it, which is right only for a new format.
-var update = flag.Bool("update", false, "rewrite the example in docs/format/protobuf.md")
-
 const vectorPage = "../../docs/format/protobuf.md"
 
-// worked renders labelled bytes, 32 to a line.
-type worked struct{ strings.Builder }
+// worked lays out the example, and gives back what it shows.
+type worked struct{ pagetest.Layout }
 
 func (w *worked) part(label string, b []byte) []byte {
-	all := b
-	for first := true; first || len(b) > 0; first = false {
-		n := min(32, len(b))
-		fmt.Fprintf(w, "%-66s  %s\n", hex.EncodeToString(b[:n]), label)
-		label, b = "", b[n:]
-	}
-	return all
+	w.Part(label, b)
+	return b
 }
 
 // value is what the page says of one value.
@@ -126,29 +114,5 @@ func TestExample(t *testing.T) {
 	if got, err = plan.Fill(open, fillings(&f, holes)); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("filled in %x, %v\nwant      %x", got, err, want)
 	}
-	compareExample(t, string(page), w.String())
-}
-
-// compareExample compares the page with an example, or rewrites it.
-func compareExample(t *testing.T, page, example string) {
-	t.Helper()
-	lines := strings.Split(example, "\n")
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], " ")
-	}
-	begin, end := "<!-- example -->\n", "<!-- end of example -->"
-	before, rest, ok1 := strings.Cut(page, begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatal("the page has no place for the example")
-	}
-	fresh := slices.Concat([]string{before + begin + "```"}, lines[:len(lines)-1], []string{"```", end + after})
-	if text := strings.Join(fresh, "\n"); text != page {
-		if !*update {
-			t.Fatalf("%s shows another example; -update rewrites it", vectorPage)
-		}
-		if err := os.WriteFile(vectorPage, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	pagetest.Compare(t, vectorPage, "", w.String())
 }
