@@ -114,18 +114,27 @@ func (l *local) appendSome(ctx context.Context, requests []log.Request, todo []i
 }
 
 func (l *local) Page(ctx context.Context, q PageQuery) (Page, error) {
-	found, err := l.records(ctx, q.Query)
+	a, err := l.ahead(ctx, q)
 	if err != nil {
 		return Page{}, err
+	}
+	return a.asked(ctx, &q)
+}
+
+// ahead is a page with nothing opened.
+func (l *local) ahead(ctx context.Context, q PageQuery) (ahead, error) {
+	found, err := l.records(ctx, q.Query)
+	if err != nil {
+		return ahead{}, err
 	}
 	if !q.Pruned {
 		found.Records = slices.DeleteFunc(found.Records, func(r storage.Record) bool { return r.Body == nil })
 	}
-	events, err := l.privacy.Open(ctx, q.Opening, found.Records)
+	reading, err := l.privacy.Decode(found.Records)
 	if err != nil {
-		return Page{}, err
+		return ahead{}, err
 	}
-	return Page{Events: events, Scanned: found.Scanned, Done: found.Done, Head: found.Head}, nil
+	return ahead{Page{Scanned: found.Scanned, Done: found.Done, Head: found.Head}, reading}, nil
 }
 
 // records is a page of a query whose references to persons are aliases. Another process may have declared a kind a

@@ -43,18 +43,39 @@ func IsKRID(ref string) bool { return strings.HasPrefix(ref, kridMark) }
 
 // ParseKRID reads what String writes, and no other spelling of it.
 func ParseKRID(text string) (KRID, error) {
-	var k KRID
 	rest, ok := strings.CutPrefix(text, kridMark)
 	if !ok || len(rest) != 26 {
-		return k, Invalid("malformed_krid", "parse KRID: want krid_ and 26 characters")
+		return KRID{}, Invalid("malformed_krid", "parse KRID: want krid_ and 26 characters")
 	}
-	b, err := kridText.DecodeString(rest)
-	if err != nil || len(b) != len(k) {
-		return k, Invalid("malformed_krid", "parse KRID: want krid_ and 26 of the characters 0-9 and a-v")
+	var k KRID
+	var bits uint32
+	held, n := 0, 0 // bits that wait for their byte, and bytes that are done
+	for i := range len(rest) {
+		v, ok := kridDigit(rest[i])
+		if !ok {
+			return KRID{}, Invalid("malformed_krid", "parse KRID: want krid_ and 26 of the characters 0-9 and a-v")
+		}
+		bits, held = bits<<5|uint32(v), held+5
+		if held >= 8 && n < len(k) {
+			held -= 8
+			k[n] = byte(bits >> held)
+			n++
+		}
 	}
-	copy(k[:], b)
-	if k.IsZero() || k.String() != text { // the last character holds two bits that mean nothing
+	if k.IsZero() || bits&3 != 0 { // the last character holds two bits that mean nothing
 		return KRID{}, Invalid("malformed_krid", "parse KRID: it is not one that Lethe made")
 	}
 	return k, nil
+}
+
+// kridDigit is the value of a character of kridText. It is written out because aliases are read on every path, and
+// package base32 allocates.
+func kridDigit(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'v':
+		return c - 'a' + 10, true
+	}
+	return 0, false
 }

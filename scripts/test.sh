@@ -29,7 +29,7 @@ formatted() {
 # tests in which callers meet.
 racing() {
 	local packages=()
-	for dir in event ledger log storage/memory follow ingest token wire server client demo; do
+	for dir in event ledger log storage/memory keyring privacy follow ingest token wire server client demo; do
 		packages+=("./$dir")
 	done
 	CGO_ENABLED=1 go test -race -timeout 10m "${packages[@]}" . &&

@@ -5,38 +5,16 @@ import (
 	"fmt"
 
 	"github.com/lethe-es/lethe/storage"
+	"github.com/lethe-es/lethe/storage/postgres/pglink"
 )
 
 // Sizes measures the store by part. What the server keeps beside it (write-ahead log, replicas) is not the store's, nor
-// is a keystore in the same schema, whose tables begin with key.
+// is a keystore in the same schema.
 func (s *Store) Sizes(ctx context.Context) (sizes []storage.Size, err error) {
-	err = s.calls.Try(ctx, func(ctx context.Context) error {
-		bytes := make(map[string]int64)
-		rows, err := s.pool.Query(ctx, `SELECT c.relname::text, pg_relation_size(c.oid)
-				+ CASE WHEN c.relkind = 'r' THEN pg_table_size(c.oid) - pg_relation_size(c.oid) ELSE 0 END
-			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname = $1 AND c.relkind IN ('r', 'i', 'S') AND c.relname NOT LIKE 'key%'`, s.address.Schema)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var name string
-			var n int64
-			if err := rows.Scan(&name, &n); err != nil {
-				return err
-			}
-			part, ok := parts[name]
-			if !ok {
-				part = "other"
-			}
-			bytes[part] += n
-		}
-		sizes = nil
-		for _, part := range []string{"events", "ids", "streams", "postings", "tiles", "other", "free", "wal"} {
-			sizes = append(sizes, storage.Size{Part: part, Bytes: bytes[part]})
-		}
-		return rows.Err()
+	err = s.calls.Try(ctx, func(ctx context.Context) (err error) {
+		sizes, err = pglink.Sizes(ctx, s.pool, s.address.Schema, false, parts,
+			[]string{"events", "ids", "streams", "postings", "tiles", "other", "free", "wal"})
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("measure store: %w", err)

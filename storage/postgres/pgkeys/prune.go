@@ -118,41 +118,21 @@ func (k *Keystore) ScrubKeys(ctx context.Context) (storage.Residue, error) {
 	)}, nil
 }
 
-// parts of KeySizes by table, its indexes among them; what is not named is "other".
+// parts of KeySizes by table and index; what is not named is "other".
 var parts = map[string]string{
-	"keyring": "keyrings", "key_lookup": "lookups", "key_retention": "retentions", "key_use": "uses",
-	"key_uses": "uses", "key_segment": "uses", "key_segment_n": "uses", "key_run": "uses",
+	"keyring": "keyrings", "keyring_pkey": "keyrings", "key_lookup": "lookups", "key_lookup_pkey": "lookups",
+	"key_retention": "retentions", "key_retention_pkey": "retentions",
+	"key_use": "uses", "key_use_pkey": "uses", "key_use_at": "uses", "key_uses": "uses", "key_uses_pkey": "uses",
+	"key_segment": "uses", "key_segment_pkey": "uses", "key_segment_n": "uses", "key_run": "uses", "key_run_pkey": "uses",
 }
 
 // KeySizes implements storage.Keystore. What the server keeps beside it (write-ahead log, replicas) is not the
 // keystore's.
 func (k *Keystore) KeySizes(ctx context.Context) (sizes []storage.Size, err error) {
-	err = k.calls.Try(ctx, func(ctx context.Context) error {
-		bytes := make(map[string]int64)
-		rows, err := k.pool.Query(ctx, `SELECT c.relname::text, pg_total_relation_size(c.oid)
-			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-			WHERE n.nspname = $1 AND c.relkind IN ('r', 'S') AND c.relname LIKE 'key%'`, k.address.Schema)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var name string
-			var n int64
-			if err := rows.Scan(&name, &n); err != nil {
-				return err
-			}
-			part, ok := parts[name]
-			if !ok {
-				part = "other"
-			}
-			bytes[part] += n
-		}
-		sizes = nil
-		for _, part := range []string{"keyrings", "lookups", "retentions", "uses", "other"} {
-			sizes = append(sizes, storage.Size{Part: part, Bytes: bytes[part]})
-		}
-		return rows.Err()
+	err = k.calls.Try(ctx, func(ctx context.Context) (err error) {
+		sizes, err = pglink.Sizes(ctx, k.pool, k.address.Schema, true, parts,
+			[]string{"keyrings", "lookups", "retentions", "uses", "other"})
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("measure keystore: %w", err)
