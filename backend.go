@@ -24,6 +24,7 @@ type Journal interface {
 	AppendEach(ctx context.Context, requests []log.Request) []log.Outcome
 	Page(ctx context.Context, q PageQuery) (Page, error)
 	Event(ctx context.Context, id event.ID, o event.Opening) (event.Event, error)
+	Open(ctx context.Context, events []event.Event, o event.Opening) ([]event.Event, error)
 	Batches(ctx context.Context, q BatchQuery) iter.Seq2[Batch, error]
 	Head(ctx context.Context) (storage.Head, error)
 }

@@ -131,7 +131,7 @@ func checkCall(t *testing.T, m protoreflect.MethodDescriptor) {
 		t.Errorf("%s takes a stream, which browsers cannot send", m.FullName())
 	}
 	writes := regexp.MustCompile(`^(Append|AppendEach|Advance|Close|Truncate|SetMaxAge|Expire|Create|Revoke|` +
-		`Push|Demand|Set|Roll)$`)
+		`Push|Demand|Set|Roll|Open)$`)
 	// Calls about persons may not be made as GET: a URL is kept by others.
 	persons := regexp.MustCompile(`^(Subject|Consent)Service$`).MatchString(string(m.Parent().Name()))
 	effects := openapi.Idempotency(m) != descriptorpb.MethodOptions_NO_SIDE_EFFECTS

@@ -58,8 +58,9 @@ func TestAdmin(t *testing.T) {
 		t.Errorf("push: %v, %v", pushed, err)
 	}
 	_, err = c.Subjects.Show(t.Context(), connect.NewRequest(&lethev1.ShowSubjectRequest{
-		Person: &lethev1.Person{Kind: "customer", Ref: "4712"}}))
-	if !errors.Is(err, event.ErrNotFound) || event.Code(err) != "unknown_person" || strings.Contains(err.Error(), "4712") {
+		Person: &lethev1.Person{Kind: "customer", Ref: "no-4712-of-the-bank"}}))
+	if !errors.Is(err, event.ErrNotFound) || event.Code(err) != "unknown_person" ||
+		strings.Contains(err.Error(), "no-4712-of-the-bank") {
 		t.Errorf("a stranger: %v", err)
 	}
 	walked, err := c.Subjects.Map(t.Context(), connect.NewRequest(&lethev1.MapSubjectRequest{Person: somebody()}))

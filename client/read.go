@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/lethe-es/lethe"
@@ -45,6 +46,41 @@ func (b *backend) Event(ctx context.Context, id event.ID, o event.Opening) (even
 		return event.Event{}, b.notLethe("an event that cannot be read").err
 	}
 	return e, nil
+}
+
+// Open has events opened, in calls of as many as fit into a message.
+func (b *backend) Open(ctx context.Context, events []event.Event, o event.Opening) ([]event.Event, error) {
+	all := make([]*lethev1.Event, len(events))
+	for i := range events {
+		all[i] = wire.Event(&events[i])
+		all[i].Withheld, all[i].Names = nil, nil // are the server's to say
+	}
+	opened := make([]event.Event, 0, len(events))
+	for len(all) > 0 {
+		n := messageful(all)
+		m, err := ask(ctx, b, asking, b.log.Open, &lethev1.OpenRequest{Events: all[:n], Opening: b.opening(o)})
+		if err != nil {
+			return nil, err
+		}
+		part, err := wire.ParseEvents(m.GetEvents())
+		if err != nil || len(part) != n {
+			return nil, b.notLethe("events that are not those it was to open").err
+		}
+		opened, all = append(opened, part...), all[n:]
+	}
+	return opened, nil
+}
+
+// messageful is how many events fit into a message: one at least.
+func messageful(events []*lethev1.Event) int {
+	n, size := 0, 0
+	for n < len(events) && n < wire.MaxEvents {
+		if size += proto.Size(events[n]); n > 0 && size > wire.PageBytes {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // Page asks for one page of a stream or of the whole log.

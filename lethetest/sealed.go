@@ -42,6 +42,7 @@ func sealedCases() []sealedCase {
 		{"SealedRead", sealedRead},
 		{"OpenedRead", openedRead},
 		{"OpenedPages", openedPages},
+		{"OpenedAsAsked", openedAsAsked},
 		{"OpeningDenied", openingDenied},
 		{"ReferencesFound", referencesFound},
 		{"SealedRepeated", sealedRepeated},
@@ -51,6 +52,13 @@ func sealedCases() []sealedCase {
 		{"KeysAway", keysAway},
 		{"UsesKept", usesKept},
 		{"UpkeepAliased", upkeepAliased},
+		{"HeldOpened", heldOpened},
+		{"HeldByOtherRoads", heldByOtherRoads},
+		{"HeldDenied", heldDenied},
+		{"HeldAltered", heldAltered},
+		{"HeldForeign", heldForeign},
+		{"HeldWithheld", heldWithheld},
+		{"HeldUsed", heldUsed},
 	}
 }
 
@@ -136,7 +144,8 @@ func ada() person { return person{"Ada@Example.org", "+49 111 CANARY", "Canary L
 func bob() person { return person{"bob@example.org", "+49 222 CANARY", "Canary Lane 2"} }
 
 func (p person) markers() []string {
-	return []string{p.email, strings.ToLower(p.email), p.phone, p.street, "canary-rumour", "31415.92", "clerk@example.org"}
+	return []string{p.email, strings.ToLower(p.email), p.phone, p.street, "canary-rumour", "31415926535897.92",
+		"clerk@example.org"}
 }
 
 // registered is an event about a person, with everything that can be personal in it.
@@ -144,7 +153,7 @@ func (p person) registered() event.Draft {
 	return event.Draft{
 		Type: "CustomerRegistered", Metadata: map[string]string{"x-auth-email": "clerk@example.org"},
 		Relations: []event.Relation{{Role: "affected", Kind: "customer", ID: p.email}},
-		Data: []byte(fmt.Sprintf(`{ "customer": %q,  "email": %q, "phones": [%q, "+0"], "income": 31415.92000,`+
+		Data: []byte(fmt.Sprintf(`{ "customer": %q,  "email": %q, "phones": [%q, "+0"], "income": 31415926535897.92000,`+
 			` "rumour": "canary-rumour", "amount": 1e2 }`, p.email, p.email, p.phone)),
 	}
 }
@@ -159,7 +168,8 @@ func (p person) data(alias string, hidden ...string) string {
 	text := string(p.registered().Data)
 	text = strings.Replace(text, `"customer": `+quoted(p.email), `"customer": `+quoted(alias), 1)
 	values := map[string][]string{
-		"contact": {`"email": ` + quoted(p.email), quoted(p.phone), `"+0"`}, "finance": {`31415.92000`}, "rumour": {`"canary-rumour"`},
+		"contact": {`"email": ` + quoted(p.email), quoted(p.phone), `"+0"`}, "finance": {`31415926535897.92000`},
+		"rumour": {`"canary-rumour"`},
 	}
 	for _, group := range hidden {
 		for _, value := range values[group] {

@@ -2,7 +2,6 @@ package privacy
 
 import (
 	"errors"
-	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,7 +19,6 @@ import (
 type filler struct {
 	event  *event.Event
 	values []schema.Filling
-	copied bool // the event's metadata is its own
 }
 
 // take adds what was in a box. The bytes stay the bench's until the event is finished.
@@ -30,8 +28,8 @@ func (f *filler) take(c *sealed.Content) {
 		switch {
 		case s.State == uint8(ledger.Absent):
 		case s.Kind == uint8(ledger.KindMetadata):
-			if !f.copied {
-				f.event.Metadata, f.copied = maps.Clone(f.event.Metadata), true
+			if f.event.Metadata == nil { // the key stays with an empty value, unless the row was changed
+				f.event.Metadata = map[string]string{}
 			}
 			f.event.Metadata[s.Path] = string(s.Value)
 		default:

@@ -21,24 +21,6 @@ func (p *Privacy) Open(ctx context.Context, o event.Opening, records []storage.R
 	return r.Open(ctx, o)
 }
 
-// OpenBoxes opens events that a consumer holds from elsewhere, such as a bus: as they were read without a purpose, with
-// their Boxes. It is Open in everything else: the use is recorded, and what may not be seen is withheld. Boxes open
-// only with the event they were sealed in; where they come from does not matter.
-func (p *Privacy) OpenBoxes(ctx context.Context, o event.Opening, events []event.Event) ([]event.Event, error) {
-	records := make([]storage.Record, len(events))
-	for i := range events {
-		e := &events[i]
-		d := e.Draft
-		d.Canonical()
-		if err := d.Validate(); err != nil {
-			return nil, fmt.Errorf("open event %s: %w", e.ID, err)
-		}
-		records[i] = storage.Record{Position: e.Position, ID: e.ID, Stream: e.Stream, Version: e.Version, Type: e.Type,
-			Recorded: event.Micros(e.RecordedAt), Leaf: e.Leaf, Body: event.AppendBody(nil, &d), Boxes: e.Boxes}
-	}
-	return p.Open(ctx, o, records)
-}
-
 // Reading is one batch of records on its way to a reader: decoded, with nothing opened.
 type Reading struct {
 	events []event.Event

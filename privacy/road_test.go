@@ -235,22 +235,3 @@ func TestStoreValueFirst(t *testing.T) {
 		t.Errorf("opened: %s %v", e.Data, e.Withheld)
 	}
 }
-
-// TestOpenBoxes opens events that came by another way: an application that read them sealed, and sends them back.
-func TestOpenBoxes(t *testing.T) {
-	r := newRig(t)
-	r.declare()
-	result := r.mustAppend(event.Stream("customer", applicant), registration(), registration())
-	held := r.read(event.Opening{}, result)
-	got, err := r.OpenBoxes(context.Background(), contract, held)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(r.read(contract, result), got); diff != "" {
-		t.Errorf("opened from elsewhere:\n%s", diff)
-	}
-	held[0].Boxes = held[1].Boxes
-	if _, err := r.OpenBoxes(context.Background(), contract, held); event.Code(err) != "box_damaged" {
-		t.Errorf("with another event's boxes: %v", err)
-	}
-}

@@ -230,7 +230,7 @@ func TestTraceContext(t *testing.T) {
 		header, draft, want string
 		traced              bool
 	}{
-		{sent, "", sent, false}, {sent, own, own, false}, {"", "", "", false}, {"00-CANARY", "", "", false},
+		{sent, "", sent, false}, {sent, own, own, false}, {"", "", "", false}, {"00-CANARYBIRD", "", "", false},
 		{sent, "", ofSpan, true}, {"", own, own, true},
 	} {
 		w := newWorld(t, server.Options{NoTokens: true}, memory.Options{})
@@ -317,7 +317,7 @@ func TestHealthAndDraining(t *testing.T) {
 	if got := status(); got != `{"status":"SERVING_STATUS_SERVING"}` {
 		t.Errorf("health %s", got)
 	}
-	if answer := w.post("/grpc.health.v1.Health/Check", `{"service":"CANARY"}`, nil); answer.Code != http.StatusNotFound {
+	if answer := w.post("/grpc.health.v1.Health/Check", `{"service":"CANARYBIRD"}`, nil); answer.Code != http.StatusNotFound {
 		t.Errorf("health of another service: %d %s", answer.Code, answer.Body)
 	}
 	stream := subscribe(t, w.logClient(t, as(w.mint(t, everything()))), &lethev1.SubscribeRequest{})

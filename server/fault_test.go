@@ -172,7 +172,7 @@ func raw(t *testing.T, url, contentType string, body io.Reader, headers map[stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(text, []byte("CANARY")) {
+	if bytes.Contains(text, []byte("CANARYBIRD")) {
 		t.Errorf("the answer quotes what was sent: %s", text)
 	}
 	return told(t, text), answer.StatusCode
@@ -195,17 +195,17 @@ func TestUnreadableCalls(t *testing.T) {
 		code                    string
 		status                  int
 	}{
-		{"no JSON", "application/json", `CANARY`, nil, "invalid_json", 400},
+		{"no JSON", "application/json", `CANARYBIRD`, nil, "invalid_json", 400},
 		{"empty", "application/json", ``, nil, "invalid_json", 400},
-		{"no protobuf", "application/proto", "CANARY", nil, "malformed_message", 400},
+		{"no protobuf", "application/proto", "CANARYBIRD", nil, "malformed_message", 400},
 		{"too large", "application/proto", large, nil, "oversized", 400},
 		{"too large JSON", "application/json; charset=utf-8", large, nil, "oversized", 400},
 		{"a bomb", "application/proto", bomb.String(), zipped, "oversized", 400},
-		{"not zipped", "application/json", "CANARY", zipped, "malformed_message", 400},
-		{"unknown compression", "application/json", "{}", map[string]string{"Content-Encoding": "CANARY"},
+		{"not zipped", "application/json", "CANARYBIRD", zipped, "malformed_message", 400},
+		{"unknown compression", "application/json", "{}", map[string]string{"Content-Encoding": "CANARYBIRD"},
 			"unsupported", 501},
-		{"other content", "text/CANARY", "{}", nil, "unsupported", 501},
-		{"a timeout of words", "application/json", "{}", map[string]string{"Connect-Timeout-Ms": "CANARY"},
+		{"other content", "text/CANARYBIRD", "{}", nil, "unsupported", 501},
+		{"a timeout of words", "application/json", "{}", map[string]string{"Connect-Timeout-Ms": "CANARYBIRD"},
 			"malformed_message", 400},
 	} {
 		m, status := raw(t, url, c.contentType, strings.NewReader(c.body), c.headers)
@@ -213,7 +213,8 @@ func TestUnreadableCalls(t *testing.T) {
 			t.Errorf("%s: status %d, %v", c.name, status, m)
 		}
 	}
-	m, status := raw(t, w.listen(t).URL+"/lethe.v1.LogService/CANARY", "application/json", strings.NewReader("{}"), nil)
+	unknown := w.listen(t).URL + "/lethe.v1.LogService/CANARYBIRD"
+	m, status := raw(t, unknown, "application/json", strings.NewReader("{}"), nil)
 	if m.GetCode() != "procedure_unknown" || status != 501 {
 		t.Errorf("a procedure that is not there: status %d, %v", status, m)
 	}

@@ -309,7 +309,7 @@ func TestRubbish(t *testing.T) {
 	for _, c := range []struct{ path, contentType, body string }{
 		{appendPath, "application/json", "{\"writes\": [{\"stream\": \"a/\xff\xfe\"}]}"},
 		{appendPath, "application/proto", "\x0a\x07\x0a\x05a/\xff\xfe1"},
-		{appendPath, "application/grpc+CANARY", frame(0, 2, "{}")}, {appendPath, "", "{}"},
+		{appendPath, "application/grpc+CANARYBIRD", frame(0, 2, "{}")}, {appendPath, "", "{}"},
 		{appendPath, "application/grpc-web+proto", frame(0, 100, "short")},
 		{appendPath, "application/grpc-web+proto", frame(0xff, 2, "{}")},
 		{streamed, "application/connect+proto", frame(0, 100, "short")}, {streamed, "application/connect+proto", "\x00\x00"},
@@ -317,8 +317,8 @@ func TestRubbish(t *testing.T) {
 		{streamed, "application/connect+json", frame(0, 2, "{}") + frame(0, 2, "{}")},
 		{"/", "application/json", "{}"}, {"/%00", "application/json", "{}"}, {"/lethe.v1.LogService/", "text/plain", "{}"},
 	} {
-		for _, more := range []string{"", "Content-Encoding: CANARY\r\n", "Connect-Content-Encoding: CANARY\r\n",
-			"Grpc-Encoding: CANARY\r\n", "Connect-Protocol-Version: CANARY\r\n", "Grpc-Timeout: CANARY\r\n"} {
+		for _, more := range []string{"", "Content-Encoding: CANARYBIRD\r\n", "Connect-Content-Encoding: CANARYBIRD\r\n",
+			"Grpc-Encoding: CANARYBIRD\r\n", "Connect-Protocol-Version: CANARYBIRD\r\n", "Grpc-Timeout: CANARYBIRD\r\n"} {
 			conn := dial(t, s)
 			say(t, conn, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nLethe-Store: loans\r\n"+
 				"Content-Type: %s\r\n%sContent-Length: %d\r\n\r\n%s", c.path, c.contentType, more, len(c.body), c.body))
@@ -328,14 +328,14 @@ func TestRubbish(t *testing.T) {
 			}
 			text, err := io.ReadAll(answer.Body)
 			all := fmt.Sprint(answer.Header, answer.Trailer, string(text))
-			if err != nil || strings.Contains(all, "CANARY") || !strings.Contains(strings.ToLower(all), "lethe.v1.error") &&
+			if err != nil || strings.Contains(all, "CANARYBIRD") || !strings.Contains(strings.ToLower(all), "lethe.v1.error") &&
 				!strings.Contains(all, "Grpc-Status") && !strings.Contains(all, "grpc-status") {
 				t.Errorf("%q %s: %s %v", c, more, all, err)
 			}
 			conn.Close()
 		}
 	}
-	for _, method := range []string{"GET", "PUT", "DELETE", "PATCH", "TRACE", "CANARY"} {
+	for _, method := range []string{"GET", "PUT", "DELETE", "PATCH", "TRACE", "CANARYBIRD"} {
 		r, err := http.NewRequestWithContext(t.Context(), method, s.url()+appendPath, nil)
 		if err != nil {
 			t.Fatal(err)

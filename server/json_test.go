@@ -76,39 +76,39 @@ func TestJSONIsStrict(t *testing.T) {
 		{``, "invalid_json", ""},
 		{`null`, "invalid_json", "want a JSON object"},
 		{`[]`, "invalid_json", "want a JSON object"},
-		{`"CANARY"`, "invalid_json", ""},
+		{`"CANARYBIRD"`, "invalid_json", ""},
 		{`{"writes":[`, "invalid_json", "offset"},
-		{`{"writes":[]} CANARY`, "invalid_json", "after the JSON object"},
+		{`{"writes":[]} CANARYBIRD`, "invalid_json", "after the JSON object"},
 		{`{"writes":[]}{}`, "invalid_json", "after the JSON object"},
 		{`{"writes":[],}`, "invalid_json", "offset"},
 		{`{"writes":[}`, "invalid_json", "offset"},
 		{`{"writes":[],"writes":[]}`, "duplicate_name", ""},
-		{`{"write":"CANARY"}`, "unknown_field", `"write"`},
-		{draft(`"tpye":"CANARY"`), "unknown_field", `at writes[0].events[1]: unknown field "tpye"`},
-		{draft(`"type":"CANARY"`), "duplicate_name", ""},
+		{`{"write":"CANARYBIRD"}`, "unknown_field", `"write"`},
+		{draft(`"tpye":"CANARYBIRD"`), "unknown_field", `at writes[0].events[1]: unknown field "tpye"`},
+		{draft(`"type":"CANARYBIRD"`), "duplicate_name", ""},
 		{draft(`"occurred_at":null,"occurredAt":null`), "duplicate_name", ""},
 		{draft(`"correlation":7`), "wrong_type", "field writes[0].events[1].correlation"},
 		{draft(`"data":7`), "wrong_type", "field writes[0].events[1].data"},
-		{draft(`"data":["CANARY"]`), "wrong_type", "field writes[0].events[1].data"},
-		{draft(`"data":{"x":1,"x":"CANARY"}`), "duplicate_name", ""},
-		{draft(`"data":{"x":CANARY}`), "invalid_json", ""},
-		{draft(`"data":"CANARY"`), "invalid_json", ""},
-		{draft(`"metadata":{"data":{"x":"CANARY"}}`), "wrong_type", "field writes[0].events[1].metadata"},
-		{draft(`"metadata":{"k":"CANARY","k":"CANARY"}`), "duplicate_name", ""},
+		{draft(`"data":["CANARYBIRD"]`), "wrong_type", "field writes[0].events[1].data"},
+		{draft(`"data":{"x":1,"x":"CANARYBIRD"}`), "duplicate_name", ""},
+		{draft(`"data":{"x":CANARYBIRD}`), "invalid_json", ""},
+		{draft(`"data":"CANARYBIRD"`), "invalid_json", ""},
+		{draft(`"metadata":{"data":{"x":"CANARYBIRD"}}`), "wrong_type", "field writes[0].events[1].metadata"},
+		{draft(`"metadata":{"k":"CANARYBIRD","k":"CANARYBIRD"}`), "duplicate_name", ""},
 		{draft(`"metadata":[]`), "wrong_type", ""},
 		{draft(`"relations":{}`), "wrong_type", ""},
 		{draft(`"relations":[null]`), "wrong_type", "relations[0]"},
-		{draft(`"relations":["CANARY"]`), "wrong_type", "relations[0]"},
-		{draft(`"occurred_at":"CANARY"`), "malformed_value", ""},
+		{draft(`"relations":["CANARYBIRD"]`), "wrong_type", "relations[0]"},
+		{draft(`"occurred_at":"CANARYBIRD"`), "malformed_value", ""},
 		{draft(`"occurred_at":5`), "wrong_type", "occurred_at"},
-		{draft(`"schema":"!CANARY"`), "malformed_value", ""},
+		{draft(`"schema":"!CANARYBIRD"`), "malformed_value", ""},
 		{draft(`"schema":"AAAA"`), "malformed_schema", ""},
-		{draft(`"id":"CANARY"`), "malformed_id", ""},
-		{draft(`"correlation":"CANARY` + "\xff" + `"`), "invalid_json", ""},
-		{draft(`"correlation":"CANARY\ud800"`), "invalid_json", ""},
-		{`{"writes":[{"stream":"a/1","expected_version":"CANARY"}]}`, "malformed_value", ""},
+		{draft(`"id":"CANARYBIRD"`), "malformed_id", ""},
+		{draft(`"correlation":"CANARYBIRD` + "\xff" + `"`), "invalid_json", ""},
+		{draft(`"correlation":"CANARYBIRD\ud800"`), "invalid_json", ""},
+		{`{"writes":[{"stream":"a/1","expected_version":"CANARYBIRD"}]}`, "malformed_value", ""},
 		{`{"writes":[{"stream":"a/1","expected_version":-1}]}`, "malformed_value", ""},
-		{`{"` + strings.Repeat("CANARY", 10) + `":1}`, "unknown_field", ""},
+		{`{"` + strings.Repeat("CANARYBIRD", 10) + `":1}`, "unknown_field", ""},
 	} {
 		answer := w.post(appendPath, c.body, w.loansHeader())
 		if answer.Code != http.StatusBadRequest {
@@ -116,7 +116,7 @@ func TestJSONIsStrict(t *testing.T) {
 			continue
 		}
 		m := told(t, answer.Body.Bytes())
-		quoted := strings.Contains(answer.Body.String(), "CANARY")
+		quoted := strings.Contains(answer.Body.String(), "CANARYBIRD")
 		if m.GetCode() != c.code || !strings.Contains(m.GetMessage(), c.says) || quoted {
 			t.Errorf("%s: %v", c.body, m)
 		}
@@ -136,7 +136,7 @@ func FuzzRequestJSON(f *testing.F) {
 		f.Add(seed)
 	}
 	w := newWorld(f, server.Options{NoTokens: true}, memory.Options{})
-	const canary = "canary4b7c1f09e2"
+	const canarybird = "canary.4b7c1f09e2"
 	check := func(t *testing.T, body string, quiet bool) {
 		t.Helper()
 		answer := w.post(appendPath, body, w.loansHeader())
@@ -147,14 +147,14 @@ func FuzzRequestJSON(f *testing.F) {
 		if m = told(t, answer.Body.Bytes()); m.GetKind() == "internal" || m.GetCode() == "" || answer.Code >= 500 {
 			t.Errorf("%q: %d %v", body, answer.Code, m)
 		}
-		if quiet && strings.Contains(answer.Body.String(), canary) {
+		if quiet && strings.Contains(answer.Body.String(), canarybird) {
 			t.Errorf("%q is quoted: %s", body, answer.Body)
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		check(t, text, false)
 		check(t, `{"writes":[{"stream":"a/1","events":[{"type":"T","data":`+text+`}]}]}`, false)
-		quoted, err := json.Marshal(canary + text)
+		quoted, err := json.Marshal(canarybird + text)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -80,14 +80,19 @@ func (g *guard) pace(c *caller, now time.Time) error {
 	return e.Hint("wait a moment, and send several appends in one call")
 }
 
-// smallMessage is what a message may take that is not an append.
-const smallMessage = 1 << 20
+// What a message may take that is not an append.
+const (
+	smallMessage = 1 << 20
+	heldMessage  = 8 << 20 // with events in it; the largest one fits, in JSON too
+)
 
 // messageBytes is the largest message of a procedure, unpacked.
 func (l *Limits) messageBytes(procedure string) int {
 	switch procedure {
 	case lethev1connect.LogServiceAppendProcedure, lethev1connect.LogServiceAppendEachProcedure:
 		return l.MessageBytes
+	case lethev1connect.LogServiceOpenProcedure:
+		return min(l.MessageBytes, heldMessage)
 	}
 	return min(l.MessageBytes, smallMessage)
 }

@@ -124,6 +124,32 @@ func (c *caller) find(ctx context.Context, m *lethev1.FindRequest) (*lethev1.Fin
 	return &lethev1.FindResponse{Event: wire.Event(&e)}, nil
 }
 
+// openEvents opens events that the caller holds. What they say of themselves decides whether the token is for them, for
+// the store opens none that the log knows otherwise.
+func (c *caller) openEvents(ctx context.Context, m *lethev1.OpenRequest) (*lethev1.OpenResponse, error) {
+	opening, err := c.opening(m.GetOpening())
+	if err != nil {
+		return nil, err
+	}
+	if len(m.GetEvents()) > wire.MaxEvents {
+		return nil, event.Invalid("oversized", "open events: %d are more than %d", len(m.GetEvents()), wire.MaxEvents).
+			Hint("send them in several calls")
+	}
+	events, err := wire.ParseHeld(m.GetEvents())
+	if err != nil {
+		return nil, err
+	}
+	for i := range events {
+		if err := c.kind("open event of", events[i].Stream); err != nil {
+			return nil, err
+		}
+	}
+	if events, err = c.Store.For(opening).Open(ctx, events); err != nil {
+		return nil, err
+	}
+	return &lethev1.OpenResponse{Events: wire.Events(events)}, nil
+}
+
 func (c *caller) head(ctx context.Context, _ *lethev1.HeadRequest) (*lethev1.HeadResponse, error) {
 	head, err := c.Store.Head(ctx)
 	if err != nil {

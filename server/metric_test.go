@@ -116,8 +116,8 @@ func TestMetricsAreForAdmins(t *testing.T) {
 func TestProceduresAreNotMadeUp(t *testing.T) {
 	w := newReal(t, server.Options{NoTokens: true, Limits: server.Limits{BufferBytes: 8}}, memory.Options{})
 	for _, path := range []string{
-		"/CANARY", "/lethe.v1.LogService/CANARY", "/lethe/v1/LogService/Append", "/lethe.v1.LogService.Append",
-		"/lethe.v1.Event", "/lethe.v1/Event/type", "/google/protobuf/Any", "/metrics/CANARY", appendPath,
+		"/CANARYBIRD", "/lethe.v1.LogService/CANARYBIRD", "/lethe/v1/LogService/Append", "/lethe.v1.LogService.Append",
+		"/lethe.v1.Event", "/lethe.v1/Event/type", "/google/protobuf/Any", "/metrics/CANARYBIRD", appendPath,
 	} {
 		for _, body := range []string{"{}", strings.Repeat("x", 100)} {
 			w.post(path, body, w.loansHeader())

@@ -79,16 +79,16 @@ func newPersonal(t testing.TB, o server.Options) (*world, *kmstest.Faulty) {
 }
 
 // personalDraft has markers wherever a personal value can be.
-const personalDraft = `{"type": "Registered", "metadata": {"auth": "canary-metadata"},
-  "relations": [{"role": "issuer", "kind": "customer", "id": "canary@example.org"}],
-  "data": {"customer": "canary@example.org", "mail": "canary-mail", "nested": {"lines": ["canary-line", "x"]},
-    "tags": {"canary-key": "canary-tag"}}}`
+const personalDraft = `{"type": "Registered", "metadata": {"auth": "canarybird-metadata"},
+  "relations": [{"role": "issuer", "kind": "customer", "id": "canarybird@example.org"}],
+  "data": {"customer": "canarybird@example.org", "mail": "canarybird-mail", "nested": {"lines": ["canarybird-line", "x"]},
+    "tags": {"canarybird-key": "canarybird-tag"}}}`
 
 const opening = `"opening": {"actor": "service/desk", "purpose": "support", "reason": "ticket 7"}`
 
 func (w *world) register(t testing.TB, headers map[string]string) {
 	t.Helper()
-	body := `{"writes": [{"stream": "customer/canary@example.org", "events": [` + personalDraft + `]}]}`
+	body := `{"writes": [{"stream": "customer/canarybird@example.org", "events": [` + personalDraft + `]}]}`
 	if answer := w.post(appendPath, body, headers); answer.Code != http.StatusOK {
 		t.Fatalf("append: %s", answer.Body)
 	}
@@ -107,14 +107,14 @@ func TestOpeningNeedsOpen(t *testing.T) {
 	only := w.mint(t, token.Grant{Scope: token.Scope{Open: true}})
 	id := w.event(t).ID
 	for path, body := range map[string]string{
-		"/lethe.v1.LogService/Read":  `{"stream": "customer/CANARY@example.org", %s}`,
+		"/lethe.v1.LogService/Read":  `{"stream": "customer/CANARYBIRD@example.org", %s}`,
 		"/lethe.v1.LogService/Query": `{"filter": [{"types": ["Registered"]}], %s}`,
 		"/lethe.v1.LogService/Find":  `{"id": "` + id.String() + `", %s}`,
-		"/v1/events?follow=false":    `{"filter": [{"relations": [{"kind": "customer", "id": "canary@example.org"}]}], %s}`,
+		"/v1/events?follow=false":    `{"filter": [{"relations": [{"kind": "customer", "id": "canarybird@example.org"}]}], %s}`,
 	} {
 		sealed := w.post(path, fmt.Sprintf(body, `"opening": {"reason": "without a purpose"}`), bearer(reads))
-		if text := sealed.Body.String(); sealed.Code != http.StatusOK || strings.Contains(strings.ToLower(text), "canary") ||
-			!strings.Contains(text, "sealed") {
+		if text := sealed.Body.String(); sealed.Code != http.StatusOK || !strings.Contains(text, "sealed") ||
+			strings.Contains(strings.ToLower(text), "canarybird") {
 			t.Errorf("%s sealed: %d %s", path, sealed.Code, text)
 		}
 		denied := w.post(path, fmt.Sprintf(body, opening), bearer(reads))
@@ -129,7 +129,7 @@ func TestOpeningNeedsOpen(t *testing.T) {
 		} {
 			answer := w.post(path, fmt.Sprintf(body, o), bearer(opens))
 			for _, marker := range []string{
-				"canary-mail", "canary-line", "canary-tag", "canary-metadata", "canary@example.org",
+				"canarybird-mail", "canarybird-line", "canarybird-tag", "canarybird-metadata", "canarybird@example.org",
 			} {
 				if !strings.Contains(answer.Body.String(), marker) {
 					t.Errorf("%s opened by %s has no %s: %s", path, by, marker, answer.Body)
@@ -166,8 +166,8 @@ func TestOpeningIsOfKinds(t *testing.T) {
 	if find.Code != http.StatusNotFound {
 		t.Errorf("find: %d %s", find.Code, find.Body)
 	}
-	read := w.post("/lethe.v1.LogService/Read", `{"stream": "customer/canary@example.org", `+opening+`}`, bearer(other))
-	if read.Code != http.StatusForbidden || strings.Contains(read.Body.String(), "canary") {
+	read := w.post("/lethe.v1.LogService/Read", `{"stream": "customer/canarybird@example.org", `+opening+`}`, bearer(other))
+	if read.Code != http.StatusForbidden || strings.Contains(read.Body.String(), "canarybird") {
 		t.Errorf("read: %d %s", read.Code, read.Body)
 	}
 	query := w.post("/lethe.v1.LogService/Query", `{`+opening+`}`, bearer(other))
@@ -193,23 +193,23 @@ func TestAddressesNameNobody(t *testing.T) {
 	}
 	told := &bytes.Buffer{}
 	for _, address := range []string{
-		call("LogService/Read", `{"stream": "application/1", "opening": {"purpose": "canary"}}`),
+		call("LogService/Read", `{"stream": "application/1", "opening": {"purpose": "canarybird"}}`),
 		call("LogService/Read", `{"stream": "application/1", "opening": {}}`),
 		call("LogService/Query", `{`+opening+`}`),
 		call("LogService/Find", `{"id": "x", `+opening+`}`),
-		call("LogService/Read", `{"stream": "customer/canary@example.org"}`),
-		call("LogService/Read", `{"stream": "application/canary@example.org"}`),
-		call("LogService/Read", `{"stream": "client/canary4711"}`),
-		call("LogService/Read", `{"stream": "a/1", "filter": [{"stream": "client/canary4711"}]}`),
-		call("LogService/Query", `{"filter": [{}, {"stream": "client/canary4711"}]}`),
-		call("LogService/Query", `{"filter": [{"relations": [{"kind": "a", "id": "1"}, {"kind": "client", "id": "canary4711"}]}]}`),
-		call("LogService/Query", `{"filter": [{"relations": [{"kind": "branch", "id": "canary@example.org"}]}]}`),
-		call("LogService/Query", `{"filter": [{"metadata": {"auth": "canary"}}]}`),
-		call("LogService/Query", `{"filter": [{"correlation": "canary@example.org"}]}`),
-		call("StreamService/List", `{"after": "client/canary4711"}`),
-		"/v1/events?stream=customer/canary@example.org", "/v1/events?stream=client/canary4711",
-		"/v1/events?relation=client/canary4711", "/v1/events?relation=issuer=a/canary@example.org",
-		"/v1/events?metadata=auth=canary", "/v1/events?correlation=canary@example.org",
+		call("LogService/Read", `{"stream": "customer/canarybird@example.org"}`),
+		call("LogService/Read", `{"stream": "application/canarybird@example.org"}`),
+		call("LogService/Read", `{"stream": "client/canarybird4711"}`),
+		call("LogService/Read", `{"stream": "a/1", "filter": [{"stream": "client/canarybird4711"}]}`),
+		call("LogService/Query", `{"filter": [{}, {"stream": "client/canarybird4711"}]}`),
+		call("LogService/Query", `{"filter": [{"relations": [{"kind": "a", "id": "1"}, {"kind": "client", "id": "canarybird4711"}]}]}`),
+		call("LogService/Query", `{"filter": [{"relations": [{"kind": "branch", "id": "canarybird@example.org"}]}]}`),
+		call("LogService/Query", `{"filter": [{"metadata": {"auth": "canarybird"}}]}`),
+		call("LogService/Query", `{"filter": [{"correlation": "canarybird@example.org"}]}`),
+		call("StreamService/List", `{"after": "client/canarybird4711"}`),
+		"/v1/events?stream=customer/canarybird@example.org", "/v1/events?stream=client/canarybird4711",
+		"/v1/events?relation=client/canarybird4711", "/v1/events?relation=issuer=a/canarybird@example.org",
+		"/v1/events?metadata=auth=canarybird", "/v1/events?correlation=canarybird@example.org",
 	} {
 		answer := w.get(http.MethodGet, address, headers)
 		m := toldBy(t, answer)
@@ -250,7 +250,7 @@ func toldBy(t testing.TB, answer *httptest.ResponseRecorder) *lethev1.Error {
 func silent(t testing.TB, what, text string) {
 	t.Helper()
 	for line := range strings.Lines(text) {
-		if strings.Contains(strings.ToLower(line), "canary") {
+		if strings.Contains(strings.ToLower(line), "canarybird") {
 			t.Errorf("%s: %s", what, line)
 		}
 	}
@@ -282,8 +282,8 @@ func TestEventsByPost(t *testing.T) {
 		}
 	}
 	text, rest, _ := strings.Cut(answer.Body.String(), "\n")
-	if err := json.Unmarshal([]byte(text), &first); err != nil || rest != "" || first.Event.Data.Mail != "canary-mail" ||
-		len(first.Event.Names) != 1 {
+	if err := json.Unmarshal([]byte(text), &first); err != nil || rest != "" || len(first.Event.Names) != 1 ||
+		first.Event.Data.Mail != "canarybird-mail" {
 		t.Fatalf("the first event is %s, %v", answer.Body, err)
 	}
 	for name, h := range map[string]map[string]string{"body": lines, "header": with(map[string]string{
@@ -298,25 +298,25 @@ func TestEventsByPost(t *testing.T) {
 			t.Errorf("resumed by the %s: %s", name, got)
 		}
 	}
-	big := `{"filter": [{"types": ["` + strings.Repeat("canary", 1<<18) + `"]}]}`
+	big := `{"filter": [{"types": ["` + strings.Repeat("canarybird", 1<<17) + `"]}]}`
 	for i, c := range []struct {
 		address, body, code string
 		headers             map[string]string
 	}{
-		{"/v1/events?kind=canary", "{}", "unknown_field", headers},
+		{"/v1/events?kind=canarybird", "{}", "unknown_field", headers},
 		{"/v1/events?limit=1&limit=2", "{}", "unknown_field", headers},
-		{"/v1/events?limit=canary", "{}", "malformed_limit", headers},
+		{"/v1/events?limit=canarybird", "{}", "malformed_limit", headers},
 		{"/v1/events?%zz", "{}", "malformed_query", headers},
 		{"/v1/events", `{"limit": 7}`, "malformed_limit", headers},
 		{"/v1/events", `{"other": 7}`, "unknown_field", headers},
-		{"/v1/events", `canary`, "invalid_json", headers},
+		{"/v1/events", `canarybird`, "invalid_json", headers},
 		{"/v1/events", "", "invalid_json", headers},
-		{"/v1/events", `{"after": "canary"}`, "malformed_cursor", headers},
-		{"/v1/events", `{"opening": {"purpose": "support", "actor": "canary"}}`, "malformed_actor", headers},
+		{"/v1/events", `{"after": "canarybird"}`, "malformed_cursor", headers},
+		{"/v1/events", `{"opening": {"purpose": "support", "actor": "canarybird"}}`, "malformed_actor", headers},
 		{"/v1/events", big, "oversized", headers},
 		{"/v1/events", "{}", "unsupported", with(map[string]string{"Content-Type": "text/plain"})},
 		{"/v1/events", "{}", "unsupported", with(map[string]string{"Content-Encoding": "gzip"})},
-		{"/v1/events", "{}", "malformed_cursor", with(map[string]string{"Last-Event-ID": "canary"})},
+		{"/v1/events", "{}", "malformed_cursor", with(map[string]string{"Last-Event-ID": "canarybird"})},
 	} {
 		answer := w.post(c.address, c.body, c.headers)
 		if m := toldBy(t, answer); m.GetCode() != c.code {
@@ -376,17 +376,17 @@ func TestNothingPersonalIsTold(t *testing.T) {
 func (w *world) provokeAppends(errors io.Writer, headers map[string]string) {
 	for _, body := range []string{
 		personalDraft,
-		strings.Replace(personalDraft, `"canary-mail"`, `31415`, 1),
-		strings.Replace(personalDraft, `"mail"`, `"canary-unknown"`, 1),
-		strings.Replace(personalDraft, `"canary-line"`, `{"canary": 1}`, 1),
-		strings.Replace(personalDraft, `{"canary-key": "canary-tag"}`, `"canary"`, 1),
-		strings.Replace(personalDraft, `"customer": "canary@example.org"`, `"customer": "canary not an address"`, 1),
+		strings.Replace(personalDraft, `"canarybird-mail"`, `31415`, 1),
+		strings.Replace(personalDraft, `"mail"`, `"canarybird-unknown"`, 1),
+		strings.Replace(personalDraft, `"canarybird-line"`, `{"canarybird": 1}`, 1),
+		strings.Replace(personalDraft, `{"canarybird-key": "canarybird-tag"}`, `"canarybird"`, 1),
+		strings.Replace(personalDraft, `"customer": "canarybird@example.org"`, `"customer": "canarybird not an address"`, 1),
 		strings.Replace(personalDraft, `"kind": "customer"`, `"kind": "branch"`, 1),
 		strings.Replace(personalDraft, `"issuer"`, `"affected"`, 1),
-		strings.Replace(personalDraft, `"canary-metadata"`, `"canary\u0000"`, 1),
-		strings.Replace(personalDraft, `"type": "Registered"`, `"type": "Registered", "collection": "canary"`, 1),
+		strings.Replace(personalDraft, `"canarybird-metadata"`, `"canarybird\u0000"`, 1),
+		strings.Replace(personalDraft, `"type": "Registered"`, `"type": "Registered", "collection": "canarybird"`, 1),
 	} {
-		stream := "customer/canary@example.org"
+		stream := "customer/canarybird@example.org"
 		answer := w.post(appendPath, `{"writes": [{"stream": "`+stream+`", "expected_version": 77, "events": [`+body+`]}]}`, headers)
 		fmt.Fprintln(errors, answer.Body)
 		answer = w.post("/lethe.v1.LogService/AppendEach",
@@ -399,9 +399,9 @@ func (w *world) provokeAppends(errors io.Writer, headers map[string]string) {
 func provokeReads(t testing.TB, errors io.Writer, client lethev1connect.LogServiceClient) {
 	t.Helper()
 	for _, o := range []*lethev1.Opening{
-		{Purpose: "support", Reason: "canary words that tell", Actor: "service/desk"},
-		{Purpose: "canary purpose", Actor: "service/desk"}, {Purpose: "support", Actor: "canary"},
-		{Purpose: "support", Reason: "ticket 7", Actor: "customer/canary-nobody@example.org"},
+		{Purpose: "support", Reason: "canarybird words that tell", Actor: "service/desk"},
+		{Purpose: "canarybird purpose", Actor: "service/desk"}, {Purpose: "support", Actor: "canarybird"},
+		{Purpose: "support", Reason: "ticket 7", Actor: "customer/canarybird-nobody@example.org"},
 	} {
 		_, err := client.Query(t.Context(), connect.NewRequest(&lethev1.QueryRequest{Opening: o}))
 		if note(errors, err); err != nil { // else it stays open: whoever opens for the first time becomes known by it
@@ -409,7 +409,7 @@ func provokeReads(t testing.TB, errors io.Writer, client lethev1connect.LogServi
 		}
 	}
 	for _, stream := range []string{
-		"customer/canary-nobody@example.org", "client/canary4711", "customer/canary", "canary",
+		"customer/canarybird-nobody@example.org", "client/canarybird4711", "customer/canarybird", "canarybird",
 	} {
 		_, err := client.Read(t.Context(), connect.NewRequest(&lethev1.ReadRequest{Stream: stream}))
 		note(errors, err)
@@ -420,12 +420,12 @@ func provokeReads(t testing.TB, errors io.Writer, client lethev1connect.LogServi
 func (w *world) provokeDesk(errors io.Writer, headers map[string]string) {
 	for _, path := range []string{"Show", "Uses", "Record"} {
 		for _, person := range []string{
-			`{"kind": "customer", "ref": "canary-nobody@example.org"}`, `{"kind": "customer", "ref": "canary words"}`,
-			`{"kind": "branch", "ref": "canary"}`, `{"krid": "krid_canary"}`, `{"krid": "x", "ref": "canary"}`,
+			`{"kind": "customer", "ref": "canarybird-nobody@example.org"}`, `{"kind": "customer", "ref": "canarybird words"}`,
+			`{"kind": "branch", "ref": "canarybird"}`, `{"krid": "krid_canarybird"}`, `{"krid": "x", "ref": "canarybird"}`,
 		} {
 			body := `{"person": ` + person + `}`
 			if path == "Record" {
-				body = `{"person": ` + person + `, "type": "lethe.ChildNoted", "data": {"canary": "canary"}}`
+				body = `{"person": ` + person + `, "type": "lethe.ChildNoted", "data": {"canarybird": "canarybird"}}`
 			}
 			fmt.Fprintln(errors, w.post("/lethe.v1.SubjectService/"+path, body, headers).Body)
 		}

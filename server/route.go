@@ -147,6 +147,7 @@ func (s *Server) routes() http.Handler {
 	unary(s, mux, lethev1connect.LogServiceReadProcedure, (*caller).read)
 	unary(s, mux, lethev1connect.LogServiceQueryProcedure, (*caller).query)
 	unary(s, mux, lethev1connect.LogServiceFindProcedure, (*caller).find)
+	unary(s, mux, lethev1connect.LogServiceOpenProcedure, (*caller).openEvents)
 	unary(s, mux, lethev1connect.LogServiceHeadProcedure, (*caller).head)
 	streaming(s, mux, lethev1connect.LogServiceSubscribeProcedure, (*caller).subscribe)
 

@@ -22,15 +22,15 @@ import (
 	"github.com/lethe-es/lethe/storage/memory"
 )
 
-// secretive is an append whose every field holds a canary. Those that begin with CANARY are told to nobody; those that
-// begin with canary are names and ids, which a caller may be told again, in its own error only.
+// secretive is an append whose every field holds a marker. Those that begin with CANARYBIRD are told to nobody; those
+// that begin with canarybird are names and ids, which a caller may be told again, in its own error only.
 func secretive() *lethev1.AppendRequest {
-	m := write("canary-kind/canary-stream")
+	m := write("canarybird-kind/canarybird-stream")
 	d := m.Writes[0].Events[0]
-	d.Type, d.Correlation = "CanaryType", "canary-correlation"
-	d.Relations = []*lethev1.Relation{{Role: "canary-role", Kind: "canary-kind", Id: "canary-relation"}}
-	d.Metadata = map[string]string{"canary-key": "CANARY-metadata"}
-	d.Data = `{"CANARY-name": "CANARY-data"}`
+	d.Type, d.Correlation = "CanaryBirdType", "canarybird-correlation"
+	d.Relations = []*lethev1.Relation{{Role: "canarybird-role", Kind: "canarybird-kind", Id: "canarybird-relation"}}
+	d.Metadata = map[string]string{"canarybird-key": "CANARYBIRD-metadata"}
+	d.Data = `{"CANARYBIRD-name": "CANARYBIRD-data"}`
 	return m
 }
 
@@ -55,31 +55,31 @@ func broken() map[string]*lethev1.AppendRequest {
 		how(m, m.Writes[0].Events[0])
 		all[name] = m
 	}
-	change("data", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Data = `{"CANARY": CANARY}` })
-	change("data twice", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Data = `{"CANARY":1,"CANARY":2}` })
+	change("data", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Data = `{"CANARYBIRD": CANARYBIRD}` })
+	change("data twice", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Data = `{"CANARYBIRD":1,"CANARYBIRD":2}` })
 	change("metadata", func(_ *lethev1.AppendRequest, d *lethev1.Draft) {
-		d.Metadata["canary-key"] = strings.Repeat("CANARY", 10_000)
+		d.Metadata["canarybird-key"] = strings.Repeat("CANARYBIRD", 10_000)
 	})
-	change("id", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Id = "CANARY" })
-	change("causation", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Causation = "CANARY" })
-	change("trace", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Traceparent = "CANARY" })
-	change("schema", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Schema = []byte("CANARY") })
+	change("id", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Id = "CANARYBIRD" })
+	change("causation", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Causation = "CANARYBIRD" })
+	change("trace", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Traceparent = "CANARYBIRD" })
+	change("schema", func(_ *lethev1.AppendRequest, d *lethev1.Draft) { d.Schema = []byte("CANARYBIRD") })
 	change("version", func(m *lethev1.AppendRequest, _ *lethev1.Draft) {
 		m.Writes[0].ExpectedVersion = new(uint64)
 		*m.Writes[0].ExpectedVersion = 77
 	})
 	change("relation", func(_ *lethev1.AppendRequest, d *lethev1.Draft) {
-		d.Relations[0].Id = strings.Repeat("CANARY", 1000)
+		d.Relations[0].Id = strings.Repeat("CANARYBIRD", 1000)
 	})
 	change("correlation", func(_ *lethev1.AppendRequest, d *lethev1.Draft) {
-		d.Correlation = strings.Repeat("CANARY", 1000)
+		d.Correlation = strings.Repeat("CANARYBIRD", 1000)
 	})
 	return all
 }
 
 func TestNothingIsTold(t *testing.T) {
 	f := &failing{}
-	w := newReal(t, server.Options{}, memory.Options{Fail: f.fail, Indexed: []string{"canary-key"}})
+	w := newReal(t, server.Options{}, memory.Options{Fail: f.fail, Indexed: []string{"canarybird-key"}})
 	s := serveWith(t, w, nil)
 	secret := w.mint(t, everything())
 	told := &bytes.Buffer{} // everything that errors said
@@ -92,16 +92,16 @@ func TestNothingIsTold(t *testing.T) {
 			}
 			note(told, err)
 		}
-		for _, m := range []*lethev1.Match{{Causation: "CANARY"}, {Metadata: map[string]string{"k": "CANARY"}},
-			{Types: []string{strings.Repeat("CANARY", 100)}}, {Stream: "CANARY"}} {
+		for _, m := range []*lethev1.Match{{Causation: "CANARYBIRD"}, {Metadata: map[string]string{"k": "CANARYBIRD"}},
+			{Types: []string{strings.Repeat("CANARYBIRD", 100)}}, {Stream: "CANARYBIRD"}} {
 			_, err := client.Query(t.Context(), connect.NewRequest(&lethev1.QueryRequest{Filter: []*lethev1.Match{m}}))
 			note(told, err)
 		}
-		stream := subscribe(t, client, &lethev1.SubscribeRequest{After: "CANARY"})
+		stream := subscribe(t, client, &lethev1.SubscribeRequest{After: "CANARYBIRD"})
 		note(told, ended(t, stream))
 		stolen := as(w.mint(t, everything()))
 		other := lethev1connect.NewLogServiceClient(h2c(), s.url(), stolen,
-			connect.WithInterceptors(bring{"Authorization": "Bearer lethe_CANARY", "Lethe-Store": "CANARY"}))
+			connect.WithInterceptors(bring{"Authorization": "Bearer lethe_CANARYBIRD", "Lethe-Store": "CANARYBIRD"}))
 		_, err := other.Head(t.Context(), connect.NewRequest(&lethev1.HeadRequest{}))
 		note(told, err)
 	}
@@ -122,12 +122,12 @@ func TestNothingIsTold(t *testing.T) {
 	<-s.ended
 	for name, text := range map[string]string{"log": w.log.String(), "page of metrics": page} {
 		for line := range strings.Lines(text) {
-			if strings.Contains(strings.ToLower(line), "canary") || strings.Contains(line, secret.Reveal()) {
+			if strings.Contains(strings.ToLower(line), "canarybird") || strings.Contains(line, secret.Reveal()) {
 				t.Errorf("the %s tells: %s", name, line)
 			}
 		}
 	}
-	if text := told.String(); strings.Contains(text, "CANARY") || strings.Contains(text, secret.Reveal()) {
+	if text := told.String(); strings.Contains(text, "CANARYBIRD") || strings.Contains(text, secret.Reveal()) {
 		t.Errorf("errors tell: %s", text)
 	}
 }
@@ -154,17 +154,18 @@ func rubbish(t *testing.T, s *served, secret string, told io.Writer) {
 	t.Helper()
 	const get, post = " HTTP/1.1\r\nHost: localhost\r\n\r\n", "POST " + appendPath + " HTTP/1.1\r\nHost: localhost\r\n"
 	for _, text := range []string{
-		"CANARY\r\n\r\n", "GET /CANARY" + get, "GET /healthz?CANARY" + get, "GET /v1/events?CANARY=CANARY&type=CANARY" + get,
-		"GET /v1/events?stream=CANARY" + get, "GET /v1/events?CANARY;a=%zz" + get, "GET /v1/events?after=CANARY" + get,
-		"GET /v1/events?limit=CANARY&follow=CANARY" + get,
-		"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: CANARY\r\n\r\n",
-		"GET /lethe.v1.LogService/Find?message=CANARY&encoding=CANARY" + get, "CANARY /healthz" + get,
-		"GET / HTTP/CANARY\r\nHost: localhost\r\n\r\n", "GET / HTTP/1.1\r\nHost: CANARY\r\n\r\n",
-		post + "Content-Length: CANARY\r\n\r\n", post + "Transfer-Encoding: CANARY\r\n\r\n",
-		post + "Content-Type: CANARY\r\nContent-Length: 6\r\n\r\nCANARY",
-		post + "Content-Type: application/json\r\nContent-Length: 6\r\n\r\nCANARY",
-		post + "Content-Type: application/json\r\nTraceparent: CANARY\r\nOrigin: CANARY\r\n" +
-			"Content-Encoding: CANARY\r\nContent-Length: 0\r\n\r\n",
+		"CANARYBIRD\r\n\r\n", "GET /CANARYBIRD" + get, "GET /healthz?CANARYBIRD" + get,
+		"GET /v1/events?CANARYBIRD=CANARYBIRD&type=CANARYBIRD" + get, "GET /v1/events?stream=CANARYBIRD" + get,
+		"GET /v1/events?CANARYBIRD;a=%zz" + get, "GET /v1/events?after=CANARYBIRD" + get,
+		"GET /v1/events?limit=CANARYBIRD&follow=CANARYBIRD" + get,
+		"GET /v1/events HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: CANARYBIRD\r\n\r\n",
+		"GET /lethe.v1.LogService/Find?message=CANARYBIRD&encoding=CANARYBIRD" + get, "CANARYBIRD /healthz" + get,
+		"GET / HTTP/CANARYBIRD\r\nHost: localhost\r\n\r\n", "GET / HTTP/1.1\r\nHost: CANARYBIRD\r\n\r\n",
+		post + "Content-Length: CANARYBIRD\r\n\r\n", post + "Transfer-Encoding: CANARYBIRD\r\n\r\n",
+		post + "Content-Type: CANARYBIRD\r\nContent-Length: 10\r\n\r\nCANARYBIRD",
+		post + "Content-Type: application/json\r\nContent-Length: 10\r\n\r\nCANARYBIRD",
+		post + "Content-Type: application/json\r\nTraceparent: CANARYBIRD\r\nOrigin: CANARYBIRD\r\n" +
+			"Content-Encoding: CANARYBIRD\r\nContent-Length: 0\r\n\r\n",
 	} {
 		line, rest, _ := strings.Cut(text, "\r\n")
 		for _, headers := range []string{"", "Lethe-Store: loans\r\nAuthorization: Bearer " + secret + "\r\n"} {
@@ -180,7 +181,7 @@ func rubbish(t *testing.T, s *served, secret string, told io.Writer) {
 	}
 }
 
-// TestConnectionsTellNothing greets with a canary where HTTP/2 was agreed on, of which net/http would log it.
+// TestConnectionsTellNothing greets with a canarybird where HTTP/2 was agreed on, of which net/http would log it.
 func TestConnectionsTellNothing(t *testing.T) {
 	own, pool := certificate(t)
 	s := serveWith(t, newReal(t, server.Options{}, memory.Options{}), &tls.Config{
@@ -191,15 +192,15 @@ func TestConnectionsTellNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	say(t, conn, strings.Repeat("CANARY", 10))
+	say(t, conn, strings.Repeat("CANARYBIRD", 10))
 	_, _ = io.Copy(io.Discard, conn)
 	plain := dial(t, s) // no TLS at all
-	say(t, plain, "CANARY CANARY CANARY\r\n\r\n")
+	say(t, plain, "CANARYBIRD CANARYBIRD CANARYBIRD\r\n\r\n")
 	_, _ = io.Copy(io.Discard, plain)
 	eventually(t, "it is logged", func() bool { return strings.Contains(s.log.String(), "connection failed") })
 	s.stop()
 	<-s.ended
-	if strings.Contains(s.log.String(), "CANARY") {
+	if strings.Contains(s.log.String(), "CANARYBIRD") {
 		t.Errorf("the log tells: %s", s.log)
 	}
 }
@@ -208,7 +209,7 @@ func TestConnectionsTellNothing(t *testing.T) {
 func TestPanicsTellNothing(t *testing.T) {
 	w := newReal(t, server.Options{NoTokens: true}, memory.Options{Fail: func(op string) error {
 		if op == memory.OpPage {
-			panic("CANARY was stored")
+			panic("CANARYBIRD was stored")
 		}
 		return nil
 	}})
@@ -221,7 +222,7 @@ func TestPanicsTellNothing(t *testing.T) {
 	if got := event.Code(parsed(t, err)); got != "internal" && got != "" {
 		t.Errorf("code %q", got)
 	}
-	if both := told.String() + s.log.String(); strings.Contains(both, "CANARY") || !strings.Contains(both, "panic") {
+	if both := told.String() + s.log.String(); strings.Contains(both, "CANARYBIRD") || !strings.Contains(both, "panic") {
 		t.Errorf("told: %s", both)
 	}
 }

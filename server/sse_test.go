@@ -157,17 +157,18 @@ func TestSentEventsFilter(t *testing.T) {
 		}
 	}
 	for query, code := range map[string]string{
-		"typ=CANARY": "unknown_field", "stream=CANARY": "malformed_stream", "stream=a%2F1&stream=a%2F2": "malformed_query",
-		"relation=CANARY": "unknown_field", "metadata=CANARY": "unknown_field", "causation=CANARY": "malformed_id",
-		"after=CANARY": "malformed_cursor", "limit=CANARY": "malformed_limit", "limit=0": "malformed_limit",
-		"follow=CANARY": "malformed_query", "a=%zz": "malformed_query", "a;b": "malformed_query",
+		"typ=CANARYBIRD": "unknown_field", "stream=CANARYBIRD": "malformed_stream",
+		"stream=a%2F1&stream=a%2F2": "malformed_query", "relation=CANARYBIRD": "unknown_field",
+		"metadata=CANARYBIRD": "unknown_field", "causation=CANARYBIRD": "malformed_id",
+		"after=CANARYBIRD": "malformed_cursor", "limit=CANARYBIRD": "malformed_limit", "limit=0": "malformed_limit",
+		"follow=CANARYBIRD": "malformed_query", "a=%zz": "malformed_query", "a;b": "malformed_query",
 		"kind=NO+KIND": "malformed_name",
 		"metadata=channel%3D1&metadata=channel%3D2": "unknown_field", "metadata=other%3D1": "not_indexed",
 	} {
 		src := w.source(t, s, "?"+query, nil)
 		src.lines.Scan()
 		m := told(t, src.lines.Bytes())
-		if m.GetCode() != code || src.answer.StatusCode != 400 || strings.Contains(src.lines.Text(), "CANARY") {
+		if m.GetCode() != code || src.answer.StatusCode != 400 || strings.Contains(src.lines.Text(), "CANARYBIRD") {
 			t.Errorf("%s: %d %s", query, src.answer.StatusCode, src.lines.Text())
 		}
 	}

@@ -24,7 +24,7 @@ func TestSpans(t *testing.T) {
 	w := newReal(t, server.Options{NoTokens: true, Tracer: provider}, memory.Options{})
 	r := w.protoRequest(t, t.Context(), appendPath, secretive())
 	r.Header.Set("Traceparent", "00-"+trace+"-"+parent+"-01")
-	r.Header.Set("Canary-Header", "CANARY")
+	r.Header.Set("CanaryBird-Header", "CANARYBIRD")
 	answer := httptest.NewRecorder()
 	w.server.Handler().ServeHTTP(answer, r)
 	if err := proto.Unmarshal(answer.Body.Bytes(), &lethev1.AppendResponse{}); err != nil || answer.Code != 200 {
@@ -42,7 +42,7 @@ func TestSpans(t *testing.T) {
 		t.Errorf("the event has %s, want %s", got, want)
 	}
 	// What is refused makes spans too.
-	for _, body := range []string{`{"CANARY": 1}`, `{"writes": [{"stream": "CANARY"}]}`, `CANARY`} {
+	for _, body := range []string{`{"CANARYBIRD": 1}`, `{"writes": [{"stream": "CANARYBIRD"}]}`, `CANARYBIRD`} {
 		if answer := w.post(appendPath, body, w.loansHeader()); answer.Code != http.StatusBadRequest {
 			t.Errorf("%s: %d", body, answer.Code)
 		}
@@ -53,7 +53,8 @@ func TestSpans(t *testing.T) {
 	}
 	for _, span := range made {
 		text := fmt.Sprint(span.Name, span.Attributes, span.Events, span.Status, span.Links, span.Resource)
-		if !strings.Contains(span.Name, "lethe.v1.LogService/Append") || strings.Contains(strings.ToLower(text), "canary") {
+		if !strings.Contains(span.Name, "lethe.v1.LogService/Append") ||
+			strings.Contains(strings.ToLower(text), "canarybird") {
 			t.Errorf("span: %s", text)
 		}
 	}

@@ -52,8 +52,30 @@ func Event(e *event.Event) *lethev1.Event {
 	return m
 }
 
+// Events is the messages of events.
+func Events(events []event.Event) []*lethev1.Event {
+	messages := make([]*lethev1.Event, len(events))
+	for i := range events {
+		messages[i] = Event(&events[i])
+	}
+	return messages
+}
+
 // ParseEvent reads an event.
-func ParseEvent(m *lethev1.Event) (e event.Event, err error) {
+func ParseEvent(m *lethev1.Event) (event.Event, error) {
+	e, err := parseHeld(m)
+	if err == nil && len(m.GetLeaf()) == 0 {
+		err = noLeaf(e.ID)
+	}
+	return e, err
+}
+
+func noLeaf(id event.ID) error {
+	return event.Invalid("malformed_message", "read event %s: its leaf is not a hash", id)
+}
+
+// parseHeld is ParseEvent for an event that may have lost its leaf on its way.
+func parseHeld(m *lethev1.Event) (e event.Event, err error) {
 	e = event.Event{
 		Position: event.Position(m.GetPosition()), Version: event.Version(m.GetVersion()),
 		RecordedAt: Time(m.GetRecordedAt()), Pruned: m.GetPruned(),
@@ -82,18 +104,28 @@ func ParseEvent(m *lethev1.Event) (e event.Event, err error) {
 	if e.Schema, err = parseSchema(m.GetSchema()); err != nil {
 		return e, err
 	}
-	if copy(e.Leaf[:], m.GetLeaf()) != len(e.Leaf) || len(m.GetLeaf()) != len(e.Leaf) {
-		return e, event.Invalid("malformed_message", "read event %s: its leaf is not a hash", e.ID)
+	if n := len(m.GetLeaf()); n > 0 && n != len(e.Leaf) {
+		return e, noLeaf(e.ID)
 	}
+	copy(e.Leaf[:], m.GetLeaf())
 	return e, nil
 }
 
-// ParseEvents reads events.
+// ParseEvents reads events of an answer.
 func ParseEvents(messages []*lethev1.Event) ([]event.Event, error) {
+	return parseEach(messages, ParseEvent)
+}
+
+// ParseHeld reads events that a caller holds: without a leaf it is zero.
+func ParseHeld(messages []*lethev1.Event) ([]event.Event, error) {
+	return parseEach(messages, parseHeld)
+}
+
+func parseEach(messages []*lethev1.Event, parse func(*lethev1.Event) (event.Event, error)) ([]event.Event, error) {
 	events := make([]event.Event, len(messages))
 	for i, m := range messages {
 		var err error
-		if events[i], err = ParseEvent(m); err != nil {
+		if events[i], err = parse(m); err != nil {
 			return nil, err
 		}
 	}

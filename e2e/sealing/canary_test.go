@@ -225,7 +225,7 @@ func (g *garden) read() {
 		if len(events) == 0 || !o.IsZero() && !bytes.Contains(events[0].Data, []byte(stem)) {
 			g.t.Fatalf("%d events, opened for %q", len(events), o.Purpose)
 		}
-		opened, err := g.Privacy().OpenBoxes(ctx, all("case 1"), mustRaw(ctx, g))
+		opened, err := g.For(all("case 1")).Open(ctx, mustRaw(ctx, g))
 		g.must(err)
 		for i := range events {
 			fmt.Fprintf(&g.logged, "%v %+v %#v %s %v\n", events[i], events[i], events[i], events[i], events[i].Names)
@@ -244,11 +244,11 @@ func (g *garden) read() {
 	}
 	damaged := mustRaw(ctx, g)
 	damaged[0].Boxes[len(damaged[0].Boxes)-1] ^= 1
-	_, err := g.Privacy().OpenBoxes(ctx, all("case 2"), damaged)
+	_, err := g.For(all("case 2")).Open(ctx, damaged)
 	g.note("a damaged box", err)
 	damaged = mustRaw(ctx, g)
 	damaged[0].Data = []byte(`{"name":"` + stem + `"}`)
-	_, err = g.Privacy().OpenBoxes(ctx, all("case 3"), damaged)
+	_, err = g.For(all("case 3")).Open(ctx, damaged)
 	g.note("other data", err)
 }
 

@@ -910,6 +910,105 @@ func (x *FindResponse) GetEvent() *Event {
 	return nil
 }
 
+type OpenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// With their boxes, at most 1024. What withheld and names say is not looked at. Leaf may be left out.
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// Must name a purpose.
+	Opening       *Opening `protobuf:"bytes,2,opt,name=opening,proto3" json:"opening,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenRequest) Reset() {
+	*x = OpenRequest{}
+	mi := &file_lethe_v1_log_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenRequest) ProtoMessage() {}
+
+func (x *OpenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_lethe_v1_log_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenRequest.ProtoReflect.Descriptor instead.
+func (*OpenRequest) Descriptor() ([]byte, []int) {
+	return file_lethe_v1_log_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *OpenRequest) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *OpenRequest) GetOpening() *Opening {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
+
+type OpenResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request. Of one that was truncated only the header is left.
+	Events        []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenResponse) Reset() {
+	*x = OpenResponse{}
+	mi := &file_lethe_v1_log_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenResponse) ProtoMessage() {}
+
+func (x *OpenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_lethe_v1_log_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenResponse.ProtoReflect.Descriptor instead.
+func (*OpenResponse) Descriptor() ([]byte, []int) {
+	return file_lethe_v1_log_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *OpenResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
 type HeadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -918,7 +1017,7 @@ type HeadRequest struct {
 
 func (x *HeadRequest) Reset() {
 	*x = HeadRequest{}
-	mi := &file_lethe_v1_log_proto_msgTypes[13]
+	mi := &file_lethe_v1_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1029,7 @@ func (x *HeadRequest) String() string {
 func (*HeadRequest) ProtoMessage() {}
 
 func (x *HeadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_log_proto_msgTypes[13]
+	mi := &file_lethe_v1_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1042,7 @@ func (x *HeadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeadRequest.ProtoReflect.Descriptor instead.
 func (*HeadRequest) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_log_proto_rawDescGZIP(), []int{13}
+	return file_lethe_v1_log_proto_rawDescGZIP(), []int{15}
 }
 
 type HeadResponse struct {
@@ -971,7 +1070,7 @@ type HeadResponse struct {
 
 func (x *HeadResponse) Reset() {
 	*x = HeadResponse{}
-	mi := &file_lethe_v1_log_proto_msgTypes[14]
+	mi := &file_lethe_v1_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -983,7 +1082,7 @@ func (x *HeadResponse) String() string {
 func (*HeadResponse) ProtoMessage() {}
 
 func (x *HeadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_log_proto_msgTypes[14]
+	mi := &file_lethe_v1_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -996,7 +1095,7 @@ func (x *HeadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeadResponse.ProtoReflect.Descriptor instead.
 func (*HeadResponse) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_log_proto_rawDescGZIP(), []int{14}
+	return file_lethe_v1_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *HeadResponse) GetStore() string {
@@ -1073,7 +1172,7 @@ type Fork struct {
 
 func (x *Fork) Reset() {
 	*x = Fork{}
-	mi := &file_lethe_v1_log_proto_msgTypes[15]
+	mi := &file_lethe_v1_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1184,7 @@ func (x *Fork) String() string {
 func (*Fork) ProtoMessage() {}
 
 func (x *Fork) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_log_proto_msgTypes[15]
+	mi := &file_lethe_v1_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1197,7 @@ func (x *Fork) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fork.ProtoReflect.Descriptor instead.
 func (*Fork) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_log_proto_rawDescGZIP(), []int{15}
+	return file_lethe_v1_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Fork) GetIncarnation() uint64 {
@@ -1131,7 +1230,7 @@ type SubscribeRequest struct {
 
 func (x *SubscribeRequest) Reset() {
 	*x = SubscribeRequest{}
-	mi := &file_lethe_v1_log_proto_msgTypes[16]
+	mi := &file_lethe_v1_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1242,7 @@ func (x *SubscribeRequest) String() string {
 func (*SubscribeRequest) ProtoMessage() {}
 
 func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_log_proto_msgTypes[16]
+	mi := &file_lethe_v1_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1255,7 @@ func (x *SubscribeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeRequest) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_log_proto_rawDescGZIP(), []int{16}
+	return file_lethe_v1_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SubscribeRequest) GetFilter() []*Match {
@@ -1201,7 +1300,7 @@ type SubscribeResponse struct {
 
 func (x *SubscribeResponse) Reset() {
 	*x = SubscribeResponse{}
-	mi := &file_lethe_v1_log_proto_msgTypes[17]
+	mi := &file_lethe_v1_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1312,7 @@ func (x *SubscribeResponse) String() string {
 func (*SubscribeResponse) ProtoMessage() {}
 
 func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_lethe_v1_log_proto_msgTypes[17]
+	mi := &file_lethe_v1_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1325,7 @@ func (x *SubscribeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeResponse) Descriptor() ([]byte, []int) {
-	return file_lethe_v1_log_proto_rawDescGZIP(), []int{17}
+	return file_lethe_v1_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SubscribeResponse) GetEvents() []*Event {
@@ -1315,7 +1414,12 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
 	"\aopening\x18\x02 \x01(\v2\x11.lethe.v1.OpeningR\aopening\"5\n" +
 	"\fFindResponse\x12%\n" +
-	"\x05event\x18\x01 \x01(\v2\x0f.lethe.v1.EventR\x05event\"\r\n" +
+	"\x05event\x18\x01 \x01(\v2\x0f.lethe.v1.EventR\x05event\"c\n" +
+	"\vOpenRequest\x12'\n" +
+	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12+\n" +
+	"\aopening\x18\x02 \x01(\v2\x11.lethe.v1.OpeningR\aopening\"7\n" +
+	"\fOpenResponse\x12'\n" +
+	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\"\r\n" +
 	"\vHeadRequest\"\x88\x02\n" +
 	"\fHeadResponse\x12\x14\n" +
 	"\x05store\x18\x01 \x01(\tR\x05store\x12 \n" +
@@ -1338,7 +1442,7 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\x11SubscribeResponse\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x12\n" +
-	"\x04live\x18\x03 \x01(\bR\x04live2\xf2\x03\n" +
+	"\x04live\x18\x03 \x01(\bR\x04live2\xaf\x04\n" +
 	"\n" +
 	"LogService\x12A\n" +
 	"\x06Append\x12\x17.lethe.v1.AppendRequest\x1a\x18.lethe.v1.AppendResponse\"\x04\xe8\xb9\x18\x02\x12M\n" +
@@ -1346,7 +1450,8 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"AppendEach\x12\x1b.lethe.v1.AppendEachRequest\x1a\x1c.lethe.v1.AppendEachResponse\"\x04\xe8\xb9\x18\x02\x12>\n" +
 	"\x04Read\x12\x15.lethe.v1.ReadRequest\x1a\x16.lethe.v1.ReadResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12A\n" +
 	"\x05Query\x12\x16.lethe.v1.QueryRequest\x1a\x17.lethe.v1.QueryResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12>\n" +
-	"\x04Find\x12\x15.lethe.v1.FindRequest\x1a\x16.lethe.v1.FindResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12>\n" +
+	"\x04Find\x12\x15.lethe.v1.FindRequest\x1a\x16.lethe.v1.FindResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12;\n" +
+	"\x04Open\x12\x15.lethe.v1.OpenRequest\x1a\x16.lethe.v1.OpenResponse\"\x04\xe8\xb9\x18\x05\x12>\n" +
 	"\x04Head\x12\x15.lethe.v1.HeadRequest\x1a\x16.lethe.v1.HeadResponse\"\a\xe8\xb9\x18\x04\x90\x02\x01\x12O\n" +
 	"\tSubscribe\x12\x1a.lethe.v1.SubscribeRequest\x1a\x1b.lethe.v1.SubscribeResponse\"\a\xe8\xb9\x18\x01\x90\x02\x010\x01B0Z.github.com/lethe-es/lethe/api/lethe/v1;lethev1b\x06proto3"
 
@@ -1362,7 +1467,7 @@ func file_lethe_v1_log_proto_rawDescGZIP() []byte {
 	return file_lethe_v1_log_proto_rawDescData
 }
 
-var file_lethe_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_lethe_v1_log_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_lethe_v1_log_proto_goTypes = []any{
 	(*Write)(nil),                 // 0: lethe.v1.Write
 	(*AppendRequest)(nil),         // 1: lethe.v1.AppendRequest
@@ -1377,63 +1482,70 @@ var file_lethe_v1_log_proto_goTypes = []any{
 	(*QueryResponse)(nil),         // 10: lethe.v1.QueryResponse
 	(*FindRequest)(nil),           // 11: lethe.v1.FindRequest
 	(*FindResponse)(nil),          // 12: lethe.v1.FindResponse
-	(*HeadRequest)(nil),           // 13: lethe.v1.HeadRequest
-	(*HeadResponse)(nil),          // 14: lethe.v1.HeadResponse
-	(*Fork)(nil),                  // 15: lethe.v1.Fork
-	(*SubscribeRequest)(nil),      // 16: lethe.v1.SubscribeRequest
-	(*SubscribeResponse)(nil),     // 17: lethe.v1.SubscribeResponse
-	(*Draft)(nil),                 // 18: lethe.v1.Draft
-	(*Condition)(nil),             // 19: lethe.v1.Condition
-	(*Error)(nil),                 // 20: lethe.v1.Error
-	(*Opening)(nil),               // 21: lethe.v1.Opening
-	(*Match)(nil),                 // 22: lethe.v1.Match
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
-	(*Event)(nil),                 // 24: lethe.v1.Event
+	(*OpenRequest)(nil),           // 13: lethe.v1.OpenRequest
+	(*OpenResponse)(nil),          // 14: lethe.v1.OpenResponse
+	(*HeadRequest)(nil),           // 15: lethe.v1.HeadRequest
+	(*HeadResponse)(nil),          // 16: lethe.v1.HeadResponse
+	(*Fork)(nil),                  // 17: lethe.v1.Fork
+	(*SubscribeRequest)(nil),      // 18: lethe.v1.SubscribeRequest
+	(*SubscribeResponse)(nil),     // 19: lethe.v1.SubscribeResponse
+	(*Draft)(nil),                 // 20: lethe.v1.Draft
+	(*Condition)(nil),             // 21: lethe.v1.Condition
+	(*Error)(nil),                 // 22: lethe.v1.Error
+	(*Opening)(nil),               // 23: lethe.v1.Opening
+	(*Match)(nil),                 // 24: lethe.v1.Match
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*Event)(nil),                 // 26: lethe.v1.Event
 }
 var file_lethe_v1_log_proto_depIdxs = []int32{
-	18, // 0: lethe.v1.Write.events:type_name -> lethe.v1.Draft
+	20, // 0: lethe.v1.Write.events:type_name -> lethe.v1.Draft
 	0,  // 1: lethe.v1.AppendRequest.writes:type_name -> lethe.v1.Write
-	19, // 2: lethe.v1.AppendRequest.condition:type_name -> lethe.v1.Condition
+	21, // 2: lethe.v1.AppendRequest.condition:type_name -> lethe.v1.Condition
 	2,  // 3: lethe.v1.AppendResponse.events:type_name -> lethe.v1.Placed
 	1,  // 4: lethe.v1.AppendEachRequest.requests:type_name -> lethe.v1.AppendRequest
 	6,  // 5: lethe.v1.AppendEachResponse.outcomes:type_name -> lethe.v1.Outcome
 	3,  // 6: lethe.v1.Outcome.result:type_name -> lethe.v1.AppendResponse
-	20, // 7: lethe.v1.Outcome.error:type_name -> lethe.v1.Error
-	21, // 8: lethe.v1.ReadRequest.opening:type_name -> lethe.v1.Opening
-	22, // 9: lethe.v1.ReadRequest.filter:type_name -> lethe.v1.Match
-	23, // 10: lethe.v1.ReadRequest.since:type_name -> google.protobuf.Timestamp
-	23, // 11: lethe.v1.ReadRequest.until:type_name -> google.protobuf.Timestamp
-	24, // 12: lethe.v1.ReadResponse.events:type_name -> lethe.v1.Event
-	22, // 13: lethe.v1.QueryRequest.filter:type_name -> lethe.v1.Match
-	23, // 14: lethe.v1.QueryRequest.since:type_name -> google.protobuf.Timestamp
-	23, // 15: lethe.v1.QueryRequest.until:type_name -> google.protobuf.Timestamp
-	21, // 16: lethe.v1.QueryRequest.opening:type_name -> lethe.v1.Opening
-	24, // 17: lethe.v1.QueryResponse.events:type_name -> lethe.v1.Event
-	21, // 18: lethe.v1.FindRequest.opening:type_name -> lethe.v1.Opening
-	24, // 19: lethe.v1.FindResponse.event:type_name -> lethe.v1.Event
-	15, // 20: lethe.v1.HeadResponse.lineage:type_name -> lethe.v1.Fork
-	22, // 21: lethe.v1.SubscribeRequest.filter:type_name -> lethe.v1.Match
-	21, // 22: lethe.v1.SubscribeRequest.opening:type_name -> lethe.v1.Opening
-	24, // 23: lethe.v1.SubscribeResponse.events:type_name -> lethe.v1.Event
-	1,  // 24: lethe.v1.LogService.Append:input_type -> lethe.v1.AppendRequest
-	4,  // 25: lethe.v1.LogService.AppendEach:input_type -> lethe.v1.AppendEachRequest
-	7,  // 26: lethe.v1.LogService.Read:input_type -> lethe.v1.ReadRequest
-	9,  // 27: lethe.v1.LogService.Query:input_type -> lethe.v1.QueryRequest
-	11, // 28: lethe.v1.LogService.Find:input_type -> lethe.v1.FindRequest
-	13, // 29: lethe.v1.LogService.Head:input_type -> lethe.v1.HeadRequest
-	16, // 30: lethe.v1.LogService.Subscribe:input_type -> lethe.v1.SubscribeRequest
-	3,  // 31: lethe.v1.LogService.Append:output_type -> lethe.v1.AppendResponse
-	5,  // 32: lethe.v1.LogService.AppendEach:output_type -> lethe.v1.AppendEachResponse
-	8,  // 33: lethe.v1.LogService.Read:output_type -> lethe.v1.ReadResponse
-	10, // 34: lethe.v1.LogService.Query:output_type -> lethe.v1.QueryResponse
-	12, // 35: lethe.v1.LogService.Find:output_type -> lethe.v1.FindResponse
-	14, // 36: lethe.v1.LogService.Head:output_type -> lethe.v1.HeadResponse
-	17, // 37: lethe.v1.LogService.Subscribe:output_type -> lethe.v1.SubscribeResponse
-	31, // [31:38] is the sub-list for method output_type
-	24, // [24:31] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	22, // 7: lethe.v1.Outcome.error:type_name -> lethe.v1.Error
+	23, // 8: lethe.v1.ReadRequest.opening:type_name -> lethe.v1.Opening
+	24, // 9: lethe.v1.ReadRequest.filter:type_name -> lethe.v1.Match
+	25, // 10: lethe.v1.ReadRequest.since:type_name -> google.protobuf.Timestamp
+	25, // 11: lethe.v1.ReadRequest.until:type_name -> google.protobuf.Timestamp
+	26, // 12: lethe.v1.ReadResponse.events:type_name -> lethe.v1.Event
+	24, // 13: lethe.v1.QueryRequest.filter:type_name -> lethe.v1.Match
+	25, // 14: lethe.v1.QueryRequest.since:type_name -> google.protobuf.Timestamp
+	25, // 15: lethe.v1.QueryRequest.until:type_name -> google.protobuf.Timestamp
+	23, // 16: lethe.v1.QueryRequest.opening:type_name -> lethe.v1.Opening
+	26, // 17: lethe.v1.QueryResponse.events:type_name -> lethe.v1.Event
+	23, // 18: lethe.v1.FindRequest.opening:type_name -> lethe.v1.Opening
+	26, // 19: lethe.v1.FindResponse.event:type_name -> lethe.v1.Event
+	26, // 20: lethe.v1.OpenRequest.events:type_name -> lethe.v1.Event
+	23, // 21: lethe.v1.OpenRequest.opening:type_name -> lethe.v1.Opening
+	26, // 22: lethe.v1.OpenResponse.events:type_name -> lethe.v1.Event
+	17, // 23: lethe.v1.HeadResponse.lineage:type_name -> lethe.v1.Fork
+	24, // 24: lethe.v1.SubscribeRequest.filter:type_name -> lethe.v1.Match
+	23, // 25: lethe.v1.SubscribeRequest.opening:type_name -> lethe.v1.Opening
+	26, // 26: lethe.v1.SubscribeResponse.events:type_name -> lethe.v1.Event
+	1,  // 27: lethe.v1.LogService.Append:input_type -> lethe.v1.AppendRequest
+	4,  // 28: lethe.v1.LogService.AppendEach:input_type -> lethe.v1.AppendEachRequest
+	7,  // 29: lethe.v1.LogService.Read:input_type -> lethe.v1.ReadRequest
+	9,  // 30: lethe.v1.LogService.Query:input_type -> lethe.v1.QueryRequest
+	11, // 31: lethe.v1.LogService.Find:input_type -> lethe.v1.FindRequest
+	13, // 32: lethe.v1.LogService.Open:input_type -> lethe.v1.OpenRequest
+	15, // 33: lethe.v1.LogService.Head:input_type -> lethe.v1.HeadRequest
+	18, // 34: lethe.v1.LogService.Subscribe:input_type -> lethe.v1.SubscribeRequest
+	3,  // 35: lethe.v1.LogService.Append:output_type -> lethe.v1.AppendResponse
+	5,  // 36: lethe.v1.LogService.AppendEach:output_type -> lethe.v1.AppendEachResponse
+	8,  // 37: lethe.v1.LogService.Read:output_type -> lethe.v1.ReadResponse
+	10, // 38: lethe.v1.LogService.Query:output_type -> lethe.v1.QueryResponse
+	12, // 39: lethe.v1.LogService.Find:output_type -> lethe.v1.FindResponse
+	14, // 40: lethe.v1.LogService.Open:output_type -> lethe.v1.OpenResponse
+	16, // 41: lethe.v1.LogService.Head:output_type -> lethe.v1.HeadResponse
+	19, // 42: lethe.v1.LogService.Subscribe:output_type -> lethe.v1.SubscribeResponse
+	35, // [35:43] is the sub-list for method output_type
+	27, // [27:35] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_lethe_v1_log_proto_init() }
@@ -1455,7 +1567,7 @@ func file_lethe_v1_log_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_lethe_v1_log_proto_rawDesc), len(file_lethe_v1_log_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -43,6 +43,8 @@ const (
 	LogServiceQueryProcedure = "/lethe.v1.LogService/Query"
 	// LogServiceFindProcedure is the fully-qualified name of the LogService's Find RPC.
 	LogServiceFindProcedure = "/lethe.v1.LogService/Find"
+	// LogServiceOpenProcedure is the fully-qualified name of the LogService's Open RPC.
+	LogServiceOpenProcedure = "/lethe.v1.LogService/Open"
 	// LogServiceHeadProcedure is the fully-qualified name of the LogService's Head RPC.
 	LogServiceHeadProcedure = "/lethe.v1.LogService/Head"
 	// LogServiceSubscribeProcedure is the fully-qualified name of the LogService's Subscribe RPC.
@@ -63,6 +65,9 @@ type LogServiceClient interface {
 	Query(context.Context, *connect.Request[v1.QueryRequest]) (*connect.Response[v1.QueryResponse], error)
 	// Gives the event with an id.
 	Find(context.Context, *connect.Request[v1.FindRequest]) (*connect.Response[v1.FindResponse], error)
+	// Opens events that the caller holds, as they were read without an opening: from a bus, a file, a cache. An event opens
+	// only if the log has it and says the same. Not as GET.
+	Open(context.Context, *connect.Request[v1.OpenRequest]) (*connect.Response[v1.OpenResponse], error)
 	// Tells the state of the log.
 	Head(context.Context, *connect.Request[v1.HeadRequest]) (*connect.Response[v1.HeadResponse], error)
 	// Gives every event that matches, once and in order: first those after a cursor, then new ones as they are appended.
@@ -114,6 +119,12 @@ func NewLogServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		open: connect.NewClient[v1.OpenRequest, v1.OpenResponse](
+			httpClient,
+			baseURL+LogServiceOpenProcedure,
+			connect.WithSchema(logServiceMethods.ByName("Open")),
+			connect.WithClientOptions(opts...),
+		),
 		head: connect.NewClient[v1.HeadRequest, v1.HeadResponse](
 			httpClient,
 			baseURL+LogServiceHeadProcedure,
@@ -138,6 +149,7 @@ type logServiceClient struct {
 	read       *connect.Client[v1.ReadRequest, v1.ReadResponse]
 	query      *connect.Client[v1.QueryRequest, v1.QueryResponse]
 	find       *connect.Client[v1.FindRequest, v1.FindResponse]
+	open       *connect.Client[v1.OpenRequest, v1.OpenResponse]
 	head       *connect.Client[v1.HeadRequest, v1.HeadResponse]
 	subscribe  *connect.Client[v1.SubscribeRequest, v1.SubscribeResponse]
 }
@@ -167,6 +179,11 @@ func (c *logServiceClient) Find(ctx context.Context, req *connect.Request[v1.Fin
 	return c.find.CallUnary(ctx, req)
 }
 
+// Open calls lethe.v1.LogService.Open.
+func (c *logServiceClient) Open(ctx context.Context, req *connect.Request[v1.OpenRequest]) (*connect.Response[v1.OpenResponse], error) {
+	return c.open.CallUnary(ctx, req)
+}
+
 // Head calls lethe.v1.LogService.Head.
 func (c *logServiceClient) Head(ctx context.Context, req *connect.Request[v1.HeadRequest]) (*connect.Response[v1.HeadResponse], error) {
 	return c.head.CallUnary(ctx, req)
@@ -191,6 +208,9 @@ type LogServiceHandler interface {
 	Query(context.Context, *connect.Request[v1.QueryRequest]) (*connect.Response[v1.QueryResponse], error)
 	// Gives the event with an id.
 	Find(context.Context, *connect.Request[v1.FindRequest]) (*connect.Response[v1.FindResponse], error)
+	// Opens events that the caller holds, as they were read without an opening: from a bus, a file, a cache. An event opens
+	// only if the log has it and says the same. Not as GET.
+	Open(context.Context, *connect.Request[v1.OpenRequest]) (*connect.Response[v1.OpenResponse], error)
 	// Tells the state of the log.
 	Head(context.Context, *connect.Request[v1.HeadRequest]) (*connect.Response[v1.HeadResponse], error)
 	// Gives every event that matches, once and in order: first those after a cursor, then new ones as they are appended.
@@ -238,6 +258,12 @@ func NewLogServiceHandler(svc LogServiceHandler, opts ...connect.HandlerOption) 
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	logServiceOpenHandler := connect.NewUnaryHandler(
+		LogServiceOpenProcedure,
+		svc.Open,
+		connect.WithSchema(logServiceMethods.ByName("Open")),
+		connect.WithHandlerOptions(opts...),
+	)
 	logServiceHeadHandler := connect.NewUnaryHandler(
 		LogServiceHeadProcedure,
 		svc.Head,
@@ -264,6 +290,8 @@ func NewLogServiceHandler(svc LogServiceHandler, opts ...connect.HandlerOption) 
 			logServiceQueryHandler.ServeHTTP(w, r)
 		case LogServiceFindProcedure:
 			logServiceFindHandler.ServeHTTP(w, r)
+		case LogServiceOpenProcedure:
+			logServiceOpenHandler.ServeHTTP(w, r)
 		case LogServiceHeadProcedure:
 			logServiceHeadHandler.ServeHTTP(w, r)
 		case LogServiceSubscribeProcedure:
@@ -295,6 +323,10 @@ func (UnimplementedLogServiceHandler) Query(context.Context, *connect.Request[v1
 
 func (UnimplementedLogServiceHandler) Find(context.Context, *connect.Request[v1.FindRequest]) (*connect.Response[v1.FindResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("lethe.v1.LogService.Find is not implemented"))
+}
+
+func (UnimplementedLogServiceHandler) Open(context.Context, *connect.Request[v1.OpenRequest]) (*connect.Response[v1.OpenResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("lethe.v1.LogService.Open is not implemented"))
 }
 
 func (UnimplementedLogServiceHandler) Head(context.Context, *connect.Request[v1.HeadRequest]) (*connect.Response[v1.HeadResponse], error) {
