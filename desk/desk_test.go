@@ -111,7 +111,7 @@ func refused(t testing.TB, what string, err, class error, code string) {
 	if !errors.Is(err, class) || event.Code(err) != code {
 		t.Errorf("%s: %s (%v), want %s", what, event.Code(err), err, code)
 	}
-	if err != nil && strings.Contains(strings.ToLower(err.Error()), "ada@") {
+	if err != nil && strings.Contains(strings.ToLower(err.Error()), "ada@example") {
 		t.Errorf("%s names the person: %v", what, err)
 	}
 }

@@ -152,10 +152,6 @@ func parseNames(all map[string]string) (names []Name, err error) {
 }
 
 func envelopeError(err error) error {
-	var base64Error base64.CorruptInputError
-	if errors.As(err, &base64Error) {
-		return Invalid("malformed_base64", "parse event: data_base64 or boxes is not base64")
-	}
 	err = draftError(err)
 	if Code(err) == "malformed_time" {
 		return Invalid("malformed_time", "parse event: a time in it is not an RFC 3339 time")
@@ -223,6 +219,7 @@ func ParseDraft(text []byte) (Draft, error) {
 func draftError(err error) error {
 	var coded *Error
 	var wrongType *json.UnmarshalTypeError
+	var notBase64 base64.CorruptInputError
 	switch {
 	case errors.As(err, &coded):
 		return coded
@@ -235,6 +232,8 @@ func draftError(err error) error {
 				"metadata, collection, data, data_base64")
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return Invalid("invalid_json", "parse event: the JSON object is empty or cut off")
+	case errors.As(err, &notBase64):
+		return Invalid("malformed_base64", "parse event: what is to be base64 in it is not")
 	}
 	return Invalid("malformed_time", "parse event: occurred_at is not an RFC 3339 time")
 }

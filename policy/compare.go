@@ -92,6 +92,7 @@ func parties[T any](say add, place string, old, next map[string]T) {
 func (c *comparison) kinds() {
 	for _, name := range both(c.old.Kinds, c.next.Kinds) {
 		place, a, b := within("kinds", name), c.old.Kinds[name], c.next.Kinds[name]
+		_, was := c.old.Kinds[name]
 		_, is := c.next.Kinds[name]
 		switch {
 		case a.Person && !b.Person && c.used[name]:
@@ -106,6 +107,8 @@ func (c *comparison) kinds() {
 			c.add(place+".normalise", Breaks, "stored references would not be found by another form of normalisation")
 		case !is:
 			c.add(place, Narrows, "it is gone: actors of this kind open nothing")
+		case !was:
+			c.add(place, Alters, "it is new")
 		case a != b:
 			c.add(place, Alters, "it is changed")
 		}

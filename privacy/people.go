@@ -162,25 +162,28 @@ func (w *work) alias(f event.Filter) (event.Filter, error) {
 // nobody is the alias of references that nobody has had so far: no event speaks of it.
 var nobody = event.KRID{}.String()
 
-// resolve finds the alias of every reference and puts it where it is to stand. With mint, persons that are new get one.
+// resolve finds the alias of every reference and puts it where it is to stand. With mint, persons that are new get one,
+// and aliases that were given must be somebody's.
 func (w *work) resolve(ctx context.Context, mint bool) error {
-	if len(w.refs)+len(w.given) == 0 {
-		return nil
+	var given []event.KRID
+	if mint {
+		own := keyring.OfStore(w.store) // it is there as soon as it is needed
+		given = slices.DeleteFunc(slices.Clone(w.given), func(k event.KRID) bool { return k == own })
 	}
-	keeper, err := w.ring()
-	if err != nil {
-		return err
-	}
-	own := keyring.OfStore(w.store) // it is there as soon as it is needed
-	given := slices.DeleteFunc(slices.Clone(w.given), func(k event.KRID) bool { return k == own })
-	if len(given) > 0 && mint {
-		if err := keeper.Check(ctx, given); err != nil {
+	if len(w.refs)+len(given) > 0 {
+		keeper, err := w.ring()
+		if err != nil {
 			return err
 		}
-	}
-	if len(w.refs) > 0 {
-		if w.found, err = keeper.Resolve(ctx, w.refs, mint); err != nil {
-			return err
+		if len(given) > 0 {
+			if err := keeper.Check(ctx, given); err != nil {
+				return err
+			}
+		}
+		if len(w.refs) > 0 {
+			if w.found, err = keeper.Resolve(ctx, w.refs, mint); err != nil {
+				return err
+			}
 		}
 	}
 	for _, x := range w.patches {

@@ -50,6 +50,9 @@ type allowed struct {
 // allow asks the policy what an opening may open.
 func (p *Privacy) allow(ctx context.Context, o event.Opening, st *state) (a allowed, err error) {
 	a = allowed{Privacy: p, state: st, moment: p.clock.Now()}
+	if o.Actor.IsZero() {
+		return a, event.Invalid("actor_missing", "open personal data: nobody is named who opens it").Hint("name who it is")
+	}
 	if a.actor, err = p.alias(ctx, o.Actor); err != nil {
 		return a, err
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -27,6 +26,8 @@ type appendFlags struct {
 	occurred, traceparent, actor    string
 	file                            string
 	relations, metadata, ifNone     []string
+	collection                      string
+	ref                             phrase.Referred
 	after                           uint64
 	atomic                          bool
 }
@@ -40,7 +41,9 @@ version in its stream. When the command ends with exit code 0 the event is durab
 
 Data is one JSON object. What the schema of its type declares personal is sealed (lethe schema),
 and the answer says what and under which group; what nobody declared stays readable for ever. So
-do ids, but those of persons, which become aliases; what looks like an e-mail is refused.
+do ids, but those of persons, which become aliases. An id that identifies directly, such as an
+e-mail address, does not belong on a command line: customer/- stands for that of a person, and
+--ref-file FILE gives it, - from standard input; --file may hold it.
 
 --expect N appends only if the stream is at version N, none only if it has no events.
 --if-none appends only if no event that matches exists after position --after (0: at all);
@@ -55,9 +58,9 @@ safe: the same append under the same id is there once.
 
 Fields: stream, type, expect ("any", "none" or a version), id, data, relations (a list of
 {"role", "kind", "id"}), metadata, correlation, causation, occurred_at, traceparent,
-producer. Others are refused. Each line is an append of its own, in order, up to the
-first that is refused; --atomic makes one append of all. A file is checked to its end
-before anything is appended, a pipe only with --atomic.`,
+producer, collection, schema, data_base64 (protobuf). Others are refused. Each line is an
+append of its own, in order, up to the first that is refused; --atomic makes one append of all.
+A file is checked to its end before anything is appended, a pipe only with --atomic.`,
 		Example: `  lethe event append --stream application/1 --type ApplicationRegistered --data '{"amount": 20000}'
   lethe event append --stream application/1 --type Approved --expect 1 --relation issuer=employee/112
   lethe event append --stream seat/12A --type SeatTaken --if-none 'type=SeatTaken relation=flight/LH1' \
@@ -78,6 +81,8 @@ before anything is appended, a pipe only with --atomic.`,
 	flags.StringVar(&f.causation, "causation", "", "the event or command that caused it, a `UUID`")
 	flags.StringVar(&f.occurred, "occurred-at", "", "when it happened, an RFC 3339 `time`")
 	flags.StringVar(&f.traceparent, "traceparent", "", "W3C trace context")
+	flags.StringVar(&f.collection, "collection", "", "`name` of the context in which its personal data was collected")
+	f.ref.Register(flags)
 	flags.StringVar(&f.actor, "as", "", "who acts, `kind/id`: becomes the relation issuer")
 	flags.StringArrayVar(&f.ifNone, "if-none", nil, "append only if no event matches this `filter`; may be repeated")
 	flags.Uint64Var(&f.after, "after", 0, "with --if-none: look only after this position")
@@ -88,7 +93,7 @@ before anything is appended, a pipe only with --atomic.`,
 
 func (a *app) append(cmd *cobra.Command, f *appendFlags) error {
 	for _, alone := range []string{"stream", "type", "id", "data", "data-file", "expect", "relation", "metadata",
-		"correlation", "causation", "occurred-at", "traceparent"} {
+		"correlation", "causation", "occurred-at", "traceparent", "collection", "ref-file"} {
 		if err := atMostOne(cmd.Flags(), "file", alone); err != nil {
 			return err
 		}
@@ -96,13 +101,19 @@ func (a *app) append(cmd *cobra.Command, f *appendFlags) error {
 	if f.atomic && f.file == "" {
 		return event.Invalid("usage", "--atomic goes with --file only").Hint("see: lethe event append --help")
 	}
+	if f.ref.File == "-" && f.dataFile == "-" {
+		return event.Invalid("usage", "--ref-file and --data-file cannot both be standard input").Hint("put one into a file")
+	}
+	if err := a.refer(&f.ref); err != nil {
+		return err
+	}
 	condition, err := f.condition(cmd)
 	if err != nil {
 		return err
 	}
 	actor := event.Actor{}
 	if f.actor != "" {
-		if actor, err = event.ParseActor(f.actor); err != nil {
+		if actor, err = phrase.ParseActor(f.actor); err != nil {
 			return err
 		}
 	}
@@ -122,9 +133,9 @@ func (a *app) append(cmd *cobra.Command, f *appendFlags) error {
 		if err != nil {
 			return err
 		}
-		p := placed(res, 0)
-		a.describeSealed(cmd.Context(), s, &p)
-		return a.out.Single(p, p.fields()...)
+		places := placed(res)
+		a.describeSealed(cmd.Context(), s, places)
+		return a.out.Single(places[0], places[0].fields()...)
 	})
 }
 
@@ -137,7 +148,7 @@ func (f *appendFlags) condition(cmd *cobra.Command) (*event.Condition, error) {
 	}
 	c := &event.Condition{After: event.Position(f.after)}
 	for _, text := range f.ifNone {
-		filter, err := phrase.ParseMatch(text)
+		filter, err := f.ref.Match(text)
 		if err != nil {
 			return nil, err
 		}
@@ -152,13 +163,14 @@ func (a *app) write(f *appendFlags) (w log.Write, err error) {
 		return w, event.Invalid("usage", "event append: --stream and --type are needed, or --file").
 			Hint("see: lethe event append --help")
 	}
-	if w.Stream, err = event.ParseStream(f.stream); err != nil {
+	if w.Stream, err = f.ref.Stream(f.stream); err != nil {
 		return w, err
 	}
 	if w.Expected, err = phrase.ParseExpected(f.expect); err != nil {
 		return w, err
 	}
-	d := event.Draft{Type: f.typ, Correlation: f.correlation, Traceparent: f.traceparent, Data: json.RawMessage(f.data)}
+	d := event.Draft{Type: f.typ, Correlation: f.correlation, Traceparent: f.traceparent, Collection: f.collection,
+		Data: json.RawMessage(f.data)}
 	if f.dataFile != "" {
 		if d.Data, err = a.readData(f.dataFile); err != nil {
 			return w, err
@@ -179,18 +191,21 @@ func (a *app) write(f *appendFlags) (w log.Write, err error) {
 			return w, event.Invalid("malformed_time", "parse --occurred-at: want an RFC 3339 time, such as 2026-01-31T08:00:00Z")
 		}
 	}
-	for _, text := range f.relations {
-		r, err := event.ParseRelation(text)
+	if d.Metadata, err = phrase.ParsePairs("metadata", f.metadata); err != nil {
+		return w, err
+	}
+	if err := d.Validate(); err != nil {
+		return w, err
+	}
+	for _, text := range f.relations { // checked as they are read: one may be a reference that becomes an alias
+		r, err := f.ref.Relation(text)
 		if err != nil {
 			return w, err
 		}
 		d.Relations = append(d.Relations, r)
 	}
-	if d.Metadata, err = phrase.ParsePairs("metadata", f.metadata); err != nil {
-		return w, err
-	}
 	w.Events = []event.Draft{d}
-	return w, d.Validate()
+	return w, f.ref.Left()
 }
 
 // readData reads the data of one event and no more than one may have.
@@ -226,13 +241,17 @@ type place struct {
 	Position event.Position `json:"position"`
 	Version  event.Version  `json:"version"`
 	Repeated bool           `json:"repeated"` // it was in the log before, from the same append
-	Sealed   []sealedGroup  `json:"sealed,omitempty"`
+	Sealed   []show.Sealed  `json:"sealed,omitempty"`
 	Persons  []string       `json:"persons,omitempty"` // kind/alias of those it speaks of
 }
 
-func placed(res log.Result, i int) place {
-	p := res.Events[i]
-	return place{ID: p.ID, Stream: p.Stream.String(), Position: p.Position, Version: p.Version, Repeated: res.Repeated}
+func placed(res log.Result) []place {
+	places := make([]place, len(res.Events))
+	for i, p := range res.Events {
+		places[i] = place{ID: p.ID, Stream: p.Stream.String(), Position: p.Position, Version: p.Version,
+			Repeated: res.Repeated}
+	}
+	return places
 }
 
 func (p place) fields() []show.Field {
@@ -241,7 +260,7 @@ func (p place) fields() []show.Field {
 	if p.Repeated {
 		fields = append(fields, show.Field{"repeated", "it was in the log already"})
 	}
-	return append(fields, p.sealedFields()...)
+	return append(fields, show.SealedFields(p.Sealed, p.Persons)...)
 }
 
 // appendFile appends the lines of a file.
@@ -255,8 +274,8 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 		if f.atomic {
 			all.Condition = condition
 			return a.with(ctx, opening.Creating, func(s *opened) error {
-				list := a.out.List(placeColumns()...)
-				return errors.Join(a.appendRequest(ctx, s.As(actor), all, list), list.Close())
+				list := a.places(s, actor)
+				return list.End(list.append(ctx, all))
 			})
 		}
 	}
@@ -272,11 +291,10 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 		return err // before a store is made
 	}
 	return a.with(ctx, opening.Creating, func(s *opened) error {
-		list := a.out.List(placeColumns()...)
-		session := s.As(actor)
+		list := a.places(s, actor)
 		for line := first; ok && err == nil; line, err, ok = next() {
 			req := log.Request{Writes: []log.Write{line.Write}, Condition: condition}
-			if err = a.appendRequest(ctx, session, req, list); err != nil {
+			if err = list.append(ctx, req); err != nil {
 				err = fmt.Errorf("line %d: %w", line.Number, err)
 				break
 			}
@@ -284,11 +302,52 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 		if err != nil {
 			a.out.Say("events appended before it: %d", list.Items())
 		}
-		return errors.Join(err, list.Close())
+		return list.End(err)
 	})
 }
 
-func placeColumns() []string { return []string{"id", "stream", "position", "version"} }
+// placeList appends requests, and lists where their events came to lie and what was sealed in them.
+type placeList struct {
+	*show.List
+	app     *app
+	store   *opened
+	session *lethe.Session
+	sealed  show.Tally
+}
+
+func (a *app) places(s *opened, actor event.Actor) *placeList {
+	list := a.out.List("id", "stream", "position", "version", "sealed")
+	return &placeList{list, a, s, s.As(actor), show.Tally{}}
+}
+
+func (l *placeList) append(ctx context.Context, req log.Request) error {
+	res, err := l.session.AppendAll(ctx, req)
+	if err != nil {
+		return err
+	}
+	places := placed(res)
+	l.app.describeSealed(ctx, l.store, places)
+	for _, p := range places {
+		tally := show.Tally{}
+		tally.Add(p.Sealed)
+		if !p.Repeated {
+			l.sealed.Add(p.Sealed)
+		}
+		if err := l.Add(p, p.ID.String(), p.Stream, number(p.Position), number(p.Version), tally.String()); err != nil {
+			return err
+		}
+	}
+	return l.Flush()
+}
+
+// End ends the list, and says what was sealed in all.
+func (l *placeList) End(err error) error {
+	err = l.List.End(err)
+	if len(l.sealed) > 0 {
+		l.app.out.Say("events: %d; values sealed: %s", l.Items(), l.sealed)
+	}
+	return err
+}
 
 // checkFile reads a file to its end without appending; what it gives is the request of --atomic.
 func (a *app) checkFile(f *appendFlags) (log.Request, error) {
@@ -308,18 +367,4 @@ func (a *app) checkFile(f *appendFlags) (log.Request, error) {
 		}
 	}
 	return all, nil
-}
-
-func (a *app) appendRequest(ctx context.Context, s *lethe.Session, req log.Request, list *show.List) error {
-	res, err := s.AppendAll(ctx, req)
-	if err != nil {
-		return err
-	}
-	for i := range res.Events {
-		p := placed(res, i)
-		if err := list.Add(p, p.ID.String(), p.Stream, number(p.Position), number(p.Version)); err != nil {
-			return err
-		}
-	}
-	return list.Flush()
 }

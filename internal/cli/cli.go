@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -198,3 +199,5 @@ func atMostOne(flags *pflag.FlagSet, names ...string) error {
 	}
 	return nil
 }
+
+func number[N ~uint64](n N) string { return strconv.FormatUint(uint64(n), 10) }

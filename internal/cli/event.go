@@ -15,7 +15,8 @@ import (
 func (a *app) eventCommand() *cobra.Command {
 	return group("event", "Append events and find them", `An event is something that happened: it has a type, belongs to a stream such as
 application/1, and never changes. These commands append events and find them again.`,
-		a.eventAppendCommand(), a.eventGetCommand(), a.eventQueryCommand(), a.eventTailCommand(), a.eventWhyCommand())
+		a.eventAppendCommand(), a.eventGetCommand(), a.eventQueryCommand(), a.eventTailCommand(), a.eventWhyCommand(),
+		a.office().OpenCommand())
 }
 
 // purposeHelp is what the help of a command that reads says of personal data.
@@ -38,7 +39,7 @@ func (a *app) eventGetCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fields, err := a.eventFields(&e)
+				fields, err := a.out.EventFields(&e)
 				if err != nil {
 					return err
 				}
@@ -74,8 +75,20 @@ func (f *queryFlags) register(cmd *cobra.Command) {
 	flags.BoolVar(&f.pruned, "truncated", false, "also events that were truncated, of which only the header is left")
 }
 
+// filter is the filter that flags mean.
+func (a *app) filter(f *phrase.Filter) (event.Filter, error) {
+	if err := a.refer(&f.Referred); err != nil {
+		return nil, err
+	}
+	filter, err := f.Parse()
+	if err == nil {
+		err = f.Left()
+	}
+	return filter, err
+}
+
 func (a *app) query(f *queryFlags) (lethe.Query, error) {
-	filter, err := f.Filter.Parse()
+	filter, err := a.filter(&f.Filter)
 	if err != nil {
 		return lethe.Query{}, err
 	}
@@ -101,9 +114,12 @@ func (a *app) eventQueryCommand() *cobra.Command {
 		Use: "query", Short: "Find events of the whole log", Args: want(),
 		Long: `Finds events by type, kind, stream, relation, metadata, correlation and causation, in a
 range of positions or times, in the order of the log. Everything that is given must hold.
-All of it is answered by an index, but metadata only for keys declared with --index-metadata.`,
+All of it is answered by an index, but metadata only for keys declared with --index-metadata.
+
+` + refHelp,
 		Example: `  lethe event query --type A_DECLINED+COMPLETE --relation issuer=employee/112 --count
   lethe event query --relation customer/4711 --since 24h
+  lethe event query --relation customer/- --ref-file reference.txt
   lethe event query --kind application --reverse --limit 10 -o jsonl`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q, err := a.query(&f)
@@ -148,8 +164,5 @@ func (a *app) showEvents(events func(yield func(event.Event, error) bool)) error
 			break
 		}
 	}
-	if err := list.Close(); failure == nil {
-		failure = err
-	}
-	return failure
+	return list.End(failure)
 }

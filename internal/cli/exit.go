@@ -142,6 +142,8 @@ const createToken = "lethe token create"
 func advice() map[string]string {
 	return map[string]string{
 		"not_indexed":           "declare it with --index-metadata, together with those that are declared already",
+		"wrong_format":          "JSON goes into data, a protobuf message as data_base64 into a line of --file",
+		"purpose_unknown":       "lethe purpose ls lists those that are declared",
 		"token_missing":         "set LETHE_TOKEN or --token-file; an admin makes one with: " + createToken,
 		"untrusted_certificate": "check the host's name, or name who signed the certificate with --ca-file",
 		"store_missing":         "name one behind the address: --store http://host:port/name",

@@ -26,20 +26,22 @@ func actorFlag(cmd *cobra.Command) func() (event.Actor, error) {
 		if *text == "" {
 			return event.Actor{}, nil
 		}
-		return event.ParseActor(*text)
+		return phrase.ParseActor(*text)
 	}
 }
 
 func (a *app) streamCloseCommand() *cobra.Command {
+	var ref phrase.Referred
 	cmd := &cobra.Command{
 		Use: "close STREAM", Short: "End a stream for good", Args: want("STREAM"),
 		Long: "Ends a stream: no later append to it is accepted. Its events stay. It cannot be undone.\n" +
 			"The act is an event in the stream lethe/streams.",
 		Example: "  lethe stream close application/1 --as employee/112",
 	}
+	ref.Register(cmd.Flags())
 	actor := actorFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		stream, err := event.ParseStream(args[0])
+		stream, err := a.stream(&ref, args[0])
 		if err != nil {
 			return err
 		}
@@ -89,6 +91,7 @@ func (t truncation) fields() []show.Field {
 func (a *app) streamTruncateCommand() *cobra.Command {
 	var before uint64
 	var confirm string
+	var ref phrase.Referred
 	dry := false
 	cmd := &cobra.Command{
 		Use: "truncate STREAM --before VERSION", Short: "Prune the events of a stream below a version", Args: want("STREAM"),
@@ -101,12 +104,13 @@ the stream's name; on a terminal it is asked for. The act is an event in lethe/s
 		Example: "  lethe stream truncate application/1 --before 10 --dry-run\n" +
 			"  lethe stream truncate application/1 --before 10 --confirm application/1",
 	}
+	ref.Register(cmd.Flags())
 	actor := actorFlag(cmd)
 	cmd.Flags().Uint64Var(&before, "before", 0, "prune events below this `version`")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be done and do nothing")
 	cmd.Flags().StringVar(&confirm, "confirm", "", "the stream's name once more, `kind/id`")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		stream, err := event.ParseStream(args[0])
+		stream, err := a.stream(&ref, args[0])
 		if err != nil {
 			return err
 		}
@@ -120,8 +124,12 @@ the stream's name; on a terminal it is asked for. The act is an event in lethe/s
 				return err
 			}
 			if t.DryRun = dry; !dry {
-				question := fmt.Sprintf("This removes what %d events of %s say, for good.", t.Pruned, stream)
-				if err = a.confirm(confirm, stream.String(), question); err == nil {
+				name := stream.String()
+				if ref.File != "" {
+					name = t.Stream
+				}
+				question := fmt.Sprintf("This removes what %d events of %s say, for good.", t.Pruned, name)
+				if err = a.confirm(confirm, name, question); err == nil {
 					err = s.As(by).TruncateStream(cmd.Context(), stream, t.Before)
 				}
 			}
@@ -144,9 +152,9 @@ func planTruncation(ctx context.Context, s *opened, stream event.StreamID, befor
 	if before <= first || before > state.Version+1 {
 		return truncation{}, event.Invalid("malformed_version",
 			"truncate %s: want --before from %d to %d: events below %d are pruned already, and it is at version %d",
-			stream, first+1, state.Version+1, first, state.Version)
+			state.Stream, first+1, state.Version+1, first, state.Version)
 	}
-	return truncation{Stream: stream.String(), Before: before, Pruned: uint64(before - first)}, nil
+	return truncation{Stream: state.Stream.String(), Before: before, Pruned: uint64(before - first)}, nil
 }
 
 // confirm lets nothing irreversible happen blindly: the words must be given, by flag or on a terminal.

@@ -99,6 +99,7 @@ func (a *app) replay(ctx context.Context, s *opened, stream event.StreamID,
 func (a *app) streamAtCommand() *cobra.Command {
 	var version, position uint64
 	var at string
+	var ref phrase.Referred
 	cmd := &cobra.Command{
 		Use: "at STREAM", Short: "Show a stream as it was", Args: want("STREAM"),
 		Long: `Shows a stream as of a version, a position of the log or a time, or as it is now: its version
@@ -112,7 +113,7 @@ were truncated since no longer take part; a note says how many.`,
 			if err := atMostOne(cmd.Flags(), "version", "position", "time"); err != nil {
 				return err
 			}
-			stream, err := event.ParseStream(args[0])
+			stream, err := a.stream(&ref, args[0])
 			if err != nil {
 				return err
 			}
@@ -133,10 +134,11 @@ were truncated since no longer take part; a note says how many.`,
 				if err != nil {
 					return err
 				}
-				return a.showAt(cmd.Context(), s, stream, meant)
+				return a.showAt(cmd.Context(), s, state.Stream, meant)
 			})
 		},
 	}
+	ref.Register(cmd.Flags())
 	a.mayOpen(cmd)
 	cmd.Flags().Uint64Var(&version, "version", 0, "as of this version")
 	cmd.Flags().Uint64Var(&position, "position", 0, "as of this position of the log")
@@ -175,7 +177,7 @@ func (a *app) showAt(ctx context.Context, s *opened, stream event.StreamID, mean
 			return nil
 		}
 		a.out.Say("%s at version %d, position %d, recorded at %s", stream, snap.Version,
-			snap.Position, moment(*snap.RecordedAt))
+			snap.Position, snap.RecordedAt.UTC().Format(time.RFC3339Nano))
 	}
 	list := a.out.List("property", "value", "version", "type", "event")
 	for _, name := range snap.names() {
@@ -194,7 +196,7 @@ func (a *app) showAt(ctx context.Context, s *opened, stream event.StreamID, mean
 // cell is a value in a table or csv.
 func (a *app) cell(p property) string {
 	if a.settings.Output == show.Table {
-		return show.Cut(p.shown, dataWidth)
+		return show.Cut(p.shown, show.DataWidth)
 	}
 	return show.Compact(p.Value)
 }
@@ -209,6 +211,7 @@ type change struct {
 }
 
 func (a *app) streamDiffCommand() *cobra.Command {
+	var ref phrase.Referred
 	cmd := &cobra.Command{
 		Use: "diff STREAM V1 V2", Short: "Show what changed between two versions of a stream",
 		Args: want("STREAM", "V1", "V2"),
@@ -218,7 +221,7 @@ differ between the two, by the rule of stream at. Version 0 is before the first 
 With -o json it is one object; csv and jsonl hold the changed properties only.`,
 		Example: "  lethe stream diff application/1 2 5\n  lethe stream diff application/1 0 1 -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			stream, err := event.ParseStream(args[0])
+			stream, err := a.stream(&ref, args[0])
 			if err != nil {
 				return err
 			}
@@ -231,7 +234,7 @@ With -o json it is one object; csv and jsonl hold the changed properties only.`,
 				return err
 			}
 			if from > to {
-				return event.Invalid("malformed_version", "compare %s: version %d is after %d", stream, from, to).
+				return event.Invalid("malformed_version", "compare versions: %d is after %d", from, to).
 					Hint("give the older one first")
 			}
 			return a.with(cmd.Context(), opening.Existing, func(s *opened) error {
@@ -242,10 +245,11 @@ With -o json it is one object; csv and jsonl hold the changed properties only.`,
 				if err != nil {
 					return err
 				}
-				return a.showDiff(cmd.Context(), s, stream, from, to)
+				return a.showDiff(cmd.Context(), s, state.Stream, from, to)
 			})
 		},
 	}
+	ref.Register(cmd.Flags())
 	a.mayOpen(cmd)
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/internal/opening"
+	"github.com/lethe-es/lethe/internal/phrase"
 	"github.com/lethe-es/lethe/internal/show"
 	"github.com/lethe-es/lethe/storage"
 )
@@ -46,7 +47,10 @@ func (a *app) streamListCommand() *cobra.Command {
 			q := storage.StreamQuery{Kind: kind, Limit: 256}
 			var err error
 			if after != "" {
-				if q.After, err = event.ParseStream(after); err != nil {
+				if q.After, err = event.ParseStream(after); event.Code(err) == "personal_reference" {
+					return event.Invalid("personal_reference", "list streams: --after looks like an e-mail address").
+						Hint("streams of persons are listed by alias: give the one that was listed last")
+				} else if err != nil {
 					return err
 				}
 			}
@@ -106,13 +110,43 @@ func eachStream(ctx context.Context, s *opened, q storage.StreamQuery,
 	}
 }
 
+// refHelp is what the help of a command that takes a stream says of those of persons.
+const refHelp = `The id of a person may be any spelling of the reference, or the alias. One that identifies
+directly, such as an e-mail address, does not belong on a command line: customer/- stands for it,
+and --ref-file FILE gives it, - from standard input, where a terminal does not show it.`
+
+// refer reads what the id - stands for, if --ref-file says where it is.
+func (a *app) refer(r *phrase.Referred) error {
+	if r.File == "" {
+		return nil
+	}
+	ref, err := a.office().Reference("the id", r.File)
+	r.Give(ref)
+	return err
+}
+
+// stream reads an argument that names a stream.
+func (a *app) stream(r *phrase.Referred, text string) (event.StreamID, error) {
+	if err := a.refer(r); err != nil {
+		return event.StreamID{}, err
+	}
+	s, err := r.Stream(text)
+	if err == nil {
+		err = r.Left()
+	}
+	return s, err
+}
+
 // state is what the store knows of one stream; event.ErrNotFound if it has no events.
 func (s *opened) state(ctx context.Context, id event.StreamID) (storage.StreamState, error) {
-	if err := id.Validate(); err != nil {
+	if err := id.ValidateForm(); err != nil {
 		return storage.StreamState{}, err
 	}
 	first, err := s.As(event.Actor{}).Page(ctx, lethe.PageQuery{Query: storage.Query{Stream: id, Limit: 1}, Pruned: true})
-	if err == nil && len(first.Events) > 0 {
+	if err != nil {
+		return storage.StreamState{}, err
+	}
+	if len(first.Events) > 0 {
 		id = first.Events[0].Stream // a person's is listed under the alias
 	}
 	var found storage.StreamState
@@ -127,6 +161,9 @@ func (s *opened) state(ctx context.Context, id event.StreamID) (storage.StreamSt
 		return storage.StreamState{}, err
 	}
 	if found.Version == 0 {
+		if id.Validate() != nil {
+			id.ID = "-" // it identifies somebody directly
+		}
 		return storage.StreamState{}, event.Errorf(event.ErrNotFound, "find stream %s: it has no events", id).
 			Hint("list streams with: lethe stream ls --kind %s", id.Kind)
 	}
@@ -158,14 +195,16 @@ func justBefore(id event.StreamID) event.StreamID {
 func (a *app) streamShowCommand() *cobra.Command {
 	var from, to uint64
 	var limit uint32
+	var ref phrase.Referred
 	reverse := false
 	cmd := &cobra.Command{
 		Use: "show STREAM", Short: "Show the events of a stream", Args: want("STREAM"),
 		Long: "Shows a stream's events in order of version. Of truncated ones only the header is left.\n" +
-			"With -o json it is one object: the state of the stream and its events.",
-		Example: "  lethe stream show application/1\n  lethe stream show application/1 --reverse --limit 5",
+			"With -o json it is one object: the state of the stream and its events.\n\n" + refHelp,
+		Example: "  lethe stream show application/1\n  lethe stream show application/1 --reverse --limit 5\n" +
+			"  lethe stream show customer/- --ref-file -",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			stream, err := event.ParseStream(args[0])
+			stream, err := a.stream(&ref, args[0])
 			if err != nil {
 				return err
 			}
@@ -181,6 +220,7 @@ func (a *app) streamShowCommand() *cobra.Command {
 			})
 		},
 	}
+	ref.Register(cmd.Flags())
 	a.mayOpen(cmd)
 	cmd.Flags().Uint64Var(&from, "from", 0, "from this version on")
 	cmd.Flags().Uint64Var(&to, "to", 0, "up to this version")
@@ -194,7 +234,7 @@ func (a *app) showStream(ctx context.Context, s *opened, stream event.StreamID, 
 	if err != nil {
 		return err
 	}
-	events := a.reader(s).Read(ctx, stream, r)
+	events := a.reader(s).Read(ctx, state.Stream, r)
 	if a.settings.Output != show.JSON {
 		if a.settings.Output == show.Table {
 			a.out.Say("%s", describe(state))

@@ -35,7 +35,7 @@ by one process at a time: while it is followed, no other process can append ther
 			if err := atMostOne(cmd.Flags(), "after", "last"); err != nil {
 				return err
 			}
-			filter, err := f.Parse()
+			filter, err := a.filter(&f)
 			if err != nil {
 				return err
 			}
@@ -76,10 +76,7 @@ func (t *tail) run(ctx context.Context, cursor event.Cursor, fromEnd bool, last 
 	if follow && errors.Is(err, context.Canceled) {
 		err = nil // an interrupt is how following ends
 	}
-	if closing := t.list.Close(); err == nil {
-		err = closing
-	}
-	if err == nil {
+	if err = t.list.End(err); err == nil {
 		t.app.out.Say("resume with --after %q", cursor.String())
 	}
 	return err

@@ -175,7 +175,7 @@ func (a *app) showTree(root *node) error {
 		list := a.out.List("level", "id", "position", "stream", "version", "type", "causation", "asked")
 		if err := root.each(func(n *node) error {
 			return list.Add(nil, fmt.Sprint(n.level), n.Event.ID.String(), number(n.Event.Position),
-				n.Event.Stream.String(), number(n.Event.Version), n.Event.Type, causation(&n.Event), fmt.Sprint(n.Asked))
+				n.Event.Stream.String(), number(n.Event.Version), n.Event.Type, show.Causation(&n.Event), fmt.Sprint(n.Asked))
 		}); err != nil {
 			return err
 		}

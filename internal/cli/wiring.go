@@ -55,8 +55,8 @@ func (a *app) opens(flags *phrase.Opening) (o event.Opening, err error) {
 	switch {
 	case !o.Actor.IsZero():
 	case a.settings.Actor != "":
-		o.Actor, err = event.ParseActor(a.settings.Actor)
-	case !a.remote():
+		o.Actor, err = phrase.ParseActor(a.settings.Actor)
+	case !a.remote() || a.settings.Token == "" && a.settings.TokenFile == "":
 		err = event.Invalid("actor_missing", "open personal data: nobody is named who opens it").
 			Hint("name yourself: --actor employee/7, or LETHE_ACTOR=employee/7")
 	}
@@ -109,6 +109,10 @@ func (a *app) office() *office.Office {
 	return &office.Office{
 		Out: &a.out, Stdin: a.Stdin, Clock: a.Clock, Notations: opening.Notations(),
 		Languages: opening.Languages(), Group: group, Want: want, Opening: a.opens,
+		Events: func(o event.Opening, events func(yield func(event.Event, error) bool)) error {
+			a.opening = o
+			return a.showEvents(events)
+		},
 		Open: func(ctx context.Context, create bool, do func(c *client.Client) error) error {
 			return a.with(ctx, opening.Access(create), func(s *opened) error { return do(s.Client) })
 		},

@@ -3,9 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -46,77 +44,44 @@ func released(e *event.Event) bool {
 	})
 }
 
-// sealedGroup is what was sealed under one group.
-type sealedGroup struct {
-	Group string   `json:"group"`
-	Paths []string `json:"paths"`
-	Until string   `json:"until,omitempty"` // last day it is kept
-}
-
-// describeSealed fills in what was sealed in an event that was just appended, by reading it without a purpose. Who may
-// not read is told nothing more; the append holds.
-func (a *app) describeSealed(ctx context.Context, s *opened, p *place) {
-	e, err := s.As(event.Actor{}).Event(ctx, p.ID)
-	if err != nil {
-		if !errors.Is(err, event.ErrDenied) {
-			a.out.Say("note: it was appended, but cannot be read back to tell what was sealed [%s]", event.Code(err))
-		}
-		return
+// describeSealed fills in what was sealed in the events of one append, by reading them without a purpose. Who may not
+// read is told nothing more; the append holds.
+func (a *app) describeSealed(ctx context.Context, s *opened, places []place) {
+	fill := func(p *place, e *event.Event) {
+		p.Stream, p.Sealed, p.Persons = e.Stream.String(), show.SealedIn(e), show.PersonsOf(e)
 	}
-	for _, w := range e.Withheld {
-		i := slices.IndexFunc(p.Sealed, func(g sealedGroup) bool { return g.Group == w.Group })
-		if i < 0 {
-			i = len(p.Sealed)
-			p.Sealed = append(p.Sealed, sealedGroup{Group: w.Group, Until: keptUntil(&e, w.Group)})
+	var err error
+	session := s.As(event.Actor{})
+	if len(places) == 1 { // who may read some kinds only may read this one
+		var e event.Event
+		if e, err = session.Event(ctx, places[0].ID); err == nil {
+			fill(&places[0], &e)
 		}
-		p.Sealed[i].Paths = append(p.Sealed[i].Paths, w.Path)
-	}
-	person := func(kind, id string) {
-		text := kind + "/" + id
-		if event.IsKRID(id) && !slices.Contains(p.Persons, text) {
-			p.Persons = append(p.Persons, text)
+	} else {
+		first := places[0].Position
+		for e, failed := range session.Query(ctx, lethe.Query{From: first, To: places[len(places)-1].Position}) {
+			if err = failed; err != nil {
+				break
+			}
+			if i := int64(e.Position) - int64(first); i >= 0 && i < int64(len(places)) && places[i].ID == e.ID {
+				fill(&places[i], &e)
+			}
 		}
 	}
-	person(e.Stream.Kind, e.Stream.ID)
-	for _, r := range e.Relations {
-		person(r.Kind, r.ID)
+	if err != nil && !errors.Is(err, event.ErrDenied) {
+		a.out.Say("note: it was appended, but cannot be read back to tell what was sealed [%s]", event.Code(err))
 	}
 }
 
-// keptUntil is the last day on which something of a group in an event can be opened; empty: there is no fixed end.
-func keptUntil(e *event.Event, group string) string {
-	boxes, err := sealed.Parse(e.Boxes)
-	if err != nil {
-		return ""
-	}
-	last := int64(0)
-	for i := range boxes {
-		if boxes[i].Group != group {
-			continue
-		}
-		if boxes[i].Bucket == 0 {
-			return ""
-		}
-		last = max(last, boxes[i].Bucket)
-	}
-	if last == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%04d-%02d-%02d", last/10000, last/100%100, last%100)
+// eventListing lists events, and says so when something in them was opened.
+type eventListing struct {
+	*show.Events
+	app *app
 }
 
-// sealedFields say it to people.
-func (p *place) sealedFields() []show.Field {
-	var what, ends []string
-	for _, g := range p.Sealed {
-		for _, path := range g.Paths {
-			what = append(what, path+" under "+g.Group)
-		}
-		if g.Until != "" {
-			ends = append(ends, g.Group+" "+g.Until)
-		}
-	}
-	fields := []show.Field{{"sealed", strings.Join(what, ", ")}, {"persons", strings.Join(p.Persons, ", ")},
-		{"kept until", strings.Join(ends, ", ")}}
-	return slices.DeleteFunc(fields, func(f show.Field) bool { return f[1] == "" })
+func (a *app) events() eventListing { return eventListing{a.out.Events(), a} }
+
+func (l eventListing) event(e *event.Event) error {
+	l.app.seen(e)
+	return l.Event(e)
 }

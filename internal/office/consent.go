@@ -3,7 +3,9 @@ package office
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -34,7 +36,8 @@ type consentFlags struct {
 	naming
 	purpose, controller, notice, language, digest, method string
 	until, jurisdiction, withdrawal, caseID, receipt      string
-	groups                                                []string
+	guardian                                              string
+	groups, recipients                                    []string
 	explicit, refused                                     bool
 }
 
@@ -82,7 +85,9 @@ func (o *Office) consentRecordCommand() *cobra.Command {
 	flags.StringArrayVar(&f.groups, "group", nil, "only for this data group; may be repeated; without it for all")
 	flags.BoolVar(&f.explicit, "explicit", false, "given by an express statement")
 	flags.BoolVar(&f.refused, "refused", false, "the person said no")
-	flags.StringVar(&f.until, "until", "", "until when it counts, a `date`")
+	flags.StringArrayVar(&f.recipients, "recipient", nil, "who else gets the data, of the purpose's; may be repeated")
+	flags.StringVar(&f.guardian, "guardian", "", "who gave it for a child, a `person`: krid_… or kind/reference")
+	flags.StringVar(&f.until, "until", "", "until when it counts, a `date` or time")
 	flags.StringVar(&f.jurisdiction, "jurisdiction", "", "country of ISO 3166, such as DE")
 	flags.StringVar(&f.withdrawal, "withdrawal", "", "`code` of how it can be withdrawn")
 	flags.StringVar(&f.caseID, "case", "", "`id` of a case")
@@ -102,6 +107,8 @@ type consentData struct {
 	State        policy.ConsentAnswer `json:"state"`
 	Explicit     bool                 `json:"explicit,omitempty"`
 	Until        *time.Time           `json:"until,omitempty"`
+	Recipients   []string             `json:"recipients,omitempty"`
+	Guardian     string               `json:"guardian,omitempty"`
 	Jurisdiction string               `json:"jurisdiction,omitempty"`
 	Withdrawal   string               `json:"withdrawal,omitempty"`
 	Case         string               `json:"case,omitempty"`
@@ -117,7 +124,8 @@ func (o *Office) consentData(f *consentFlags) (*consentData, error) {
 	d := &consentData{
 		Controller: f.controller, Purpose: f.purpose, Basis: policy.Consent, Groups: f.groups,
 		Notice: noticeData{f.notice, f.language, f.digest}, Method: f.method, At: o.now(), State: policy.Given,
-		Explicit: f.explicit, Jurisdiction: f.jurisdiction, Withdrawal: f.withdrawal, Case: f.caseID,
+		Explicit: f.explicit, Recipients: f.recipients, Jurisdiction: f.jurisdiction, Withdrawal: f.withdrawal,
+		Case: f.caseID,
 	}
 	if f.refused {
 		d.State = policy.Refused
@@ -125,7 +133,7 @@ func (o *Office) consentData(f *consentFlags) (*consentData, error) {
 	if f.until == "" {
 		return d, nil
 	}
-	until, err := phrase.ParseTime(d.At, "until", f.until)
+	until, err := phrase.ParseExpiry("until", d.At, f.until)
 	d.Until = &until
 	return d, err
 }
@@ -141,6 +149,9 @@ func (o *Office) recordConsent(ctx context.Context, c *client.Client, m *lethev1
 			return err
 		}
 	}
+	if data.Guardian, err = o.guardian(ctx, c, f.guardian); err != nil {
+		return err
+	}
 	if m.Data, err = marshal(data); err != nil {
 		return err
 	}
@@ -149,8 +160,8 @@ func (o *Office) recordConsent(ctx context.Context, c *client.Client, m *lethev1
 	}
 	var receipt *os.File
 	if f.receipt != "" { // before anything is recorded
-		if receipt, err = os.OpenFile(f.receipt, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
-			return fmt.Errorf("write receipt: %w", err)
+		if receipt, err = newFile("receipt", f.receipt); err != nil {
+			return err
 		}
 		defer receipt.Close()
 	}
@@ -173,6 +184,19 @@ func (o *Office) recordConsent(ctx context.Context, c *client.Client, m *lethev1
 	}{recordOf(answer.GetKrid(), answer.GetPlaced()), json.RawMessage(answer.GetReceipt())}
 	return o.Out.Single(out, append(out.fields("consent"), show.Field{"purpose", data.Purpose},
 		show.Field{"answer", string(data.State)})...)
+}
+
+// newFile makes a file that is not there yet, for its owner only.
+func newFile(what, name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, event.Invalid("file_exists", "write %s: file %s is there already", what, name).
+			Hint("name another file, or remove that one")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", what, err)
+	}
+	return f, nil
 }
 
 // controller is who is asked for consent where nobody is named.
@@ -222,7 +246,7 @@ func (o *Office) consentWithdrawCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "withdraw [PERSON]", Short: "End consents of a person", Args: personArg,
 		Long: "Ends the consents that are named, and all for the purposes that are named. It holds at the next\n" +
-			"opening, everywhere.\n\n" + personHelp,
+			"opening, everywhere. Where none was in force it is recorded all the same, and a note says so.\n\n" + personHelp,
 		Example: "  lethe consent withdraw customer/4711 --purpose newsletter --method e-mail",
 	}
 	actor := actorFlag(cmd)
@@ -233,6 +257,11 @@ func (o *Office) consentWithdrawCommand() *cobra.Command {
 		by, err := actor()
 		if err != nil {
 			return err
+		}
+		for _, text := range consents {
+			if _, err := parseID("consent", text); err != nil {
+				return err
+			}
 		}
 		m := &lethev1.WithdrawConsentRequest{Actor: by}
 		if m.Person, err = o.person(cmd, args, &n); err != nil {
@@ -252,9 +281,13 @@ func (o *Office) consentWithdrawCommand() *cobra.Command {
 			return err
 		}
 		return o.Open(cmd.Context(), false, func(c *client.Client) error {
+			_, said, looking := o.standing(cmd.Context(), c, m.GetPerson())
 			answer, err := ask(cmd.Context(), c.Consents.Withdraw, m)
 			if err != nil {
 				return err
+			}
+			if looking == nil { // else one may withdraw, and not look
+				o.noteIdle(said, consents, purposes)
 			}
 			line := recordOf(answer.GetKrid(), answer.GetPlaced())
 			return o.Out.Single(line, line.fields("withdrawal")...)
@@ -266,6 +299,20 @@ func (o *Office) consentWithdrawCommand() *cobra.Command {
 	cmd.Flags().StringVar(&method, "method", "", "`code` of how it was withdrawn, such as e-mail")
 	cmd.Flags().StringVar(&caseID, "case", "", "`id` of a case")
 	return cmd
+}
+
+// noteIdle says which of the withdrawals ended nothing: a name may be mistyped.
+func (o *Office) noteIdle(s *standing, consents, purposes []string) {
+	for _, id := range consents {
+		if !s.consented(id, "") {
+			o.Out.Say("note: no consent %s was in force", id)
+		}
+	}
+	for _, purpose := range purposes {
+		if !s.consented("", purpose) {
+			o.Out.Say("note: no consent for %s was in force", show.Printable(purpose))
+		}
+	}
 }
 
 // consentLine is a consent as it is shown.

@@ -44,6 +44,8 @@ type Office struct {
 	Absent func(err error) bool
 	// Opening finds out what flags open, and who opens it.
 	Opening func(flags *phrase.Opening) (event.Opening, error)
+	// Events shows events as the commands about events do, and says once that the use is recorded.
+	Events func(o event.Opening, events func(yield func(event.Event, error) bool)) error
 	// Group makes a command that holds others, Want checks the number of arguments.
 	Group func(use, short, long string, children ...*cobra.Command) *cobra.Command
 	Want  func(names ...string) cobra.PositionalArgs

@@ -77,18 +77,29 @@ const maxReference = 4 << 10
 
 // reference reads a reference from where nobody else sees it.
 func (o *Office) reference(cmd *cobra.Command, n *naming) (string, error) {
+	file := n.refFile
+	if file == "" {
+		if f, ok := o.Stdin.(*os.File); !ok || show.Width(f) == 0 {
+			return "", usage(cmd, "--kind wants --ref-file where no terminal can be asked")
+		}
+		file = "-"
+	}
+	return o.Reference("reference of "+n.kind, file)
+}
+
+// Reference reads the only line of a file; of - that of standard input, where a terminal is asked for it and does not
+// show it.
+func (o *Office) Reference(what, file string) (string, error) {
 	var text []byte
 	var err error
-	if f, ok := o.Stdin.(*os.File); n.refFile == "" && ok && show.Width(f) > 0 {
-		o.Out.Prompt("reference of %s (not shown): ", n.kind)
+	if f, ok := o.Stdin.(*os.File); file == "-" && ok && show.Width(f) > 0 {
+		o.Out.Prompt("%s (not shown): ", what)
 		text, err = term.ReadPassword(int(f.Fd()))
 		o.Out.Say("")
 		if err != nil {
 			return "", fmt.Errorf("read reference: %w", err)
 		}
-	} else if n.refFile == "" {
-		return "", usage(cmd, "--kind wants --ref-file where no terminal can be asked")
-	} else if text, err = o.read(n.refFile, maxReference); err != nil {
+	} else if text, err = o.read(file, maxReference); err != nil {
 		return "", err
 	}
 	ref := strings.TrimRight(string(text), "\r\n")

@@ -2,6 +2,7 @@ package office
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -61,8 +62,9 @@ func (o *Office) document(file string) ([]byte, error) {
 func (o *Office) purposeCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "check FILE", Short: "Check a policy, and say what it would change", Args: o.Want("FILE"),
-		Long: "Reads a policy, in YAML or JSON, and lists all that is wrong with it, each with its place. If\n" +
-			"there is a store, it also says what would change if the policy were set. It changes nothing.",
+		Long: "Reads a policy, in YAML or JSON, and lists all that is wrong with it, each with its place; then\n" +
+			"what would change if it were set. It needs no store: without one, all it declares is new. It\n" +
+			"changes nothing.",
 		Example: "  lethe purpose check policy.yaml\n" +
 			"  lethe purpose check policy.yaml --store https://lethe.example.org:7070",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,12 +75,30 @@ func (o *Office) purposeCheckCommand() *cobra.Command {
 			m := &lethev1.SetPolicyRequest{Document: text, DryRun: true}
 			err = o.Open(cmd.Context(), false, func(c *client.Client) error { return o.setPolicy(cmd.Context(), c, m) })
 			if err != nil && o.Absent(err) {
-				o.Out.Say("the policy is well formed; compared with nothing: there is no store")
-				return nil
+				return o.compareWithNothing(text)
 			}
 			return err
 		},
 	}
+}
+
+// compareWithNothing shows what a policy declares, where there is no store to compare it with.
+func (o *Office) compareWithNothing(text []byte) error {
+	d, err := policy.ParseDocument(text)
+	if err != nil {
+		return err
+	}
+	p, err := policy.New(d)
+	if err != nil {
+		return err
+	}
+	changes := []policyChange{}
+	for _, c := range policy.Compare(new(policy.Document), d, nil) {
+		changes = append(changes, policyChange{string(c.Effect), c.Place, c.Text})
+	}
+	digest := p.Digest()
+	o.Out.Say("the policy is well formed; there is no store, so all of it is new")
+	return o.showChanges(&lethev1.SetPolicyResponse{Digest: hex.EncodeToString(digest[:])}, changes, true)
 }
 
 func (o *Office) purposeSetCommand() *cobra.Command {
@@ -154,7 +174,7 @@ func (o *Office) showChanges(answer *lethev1.SetPolicyResponse, changes []policy
 	}
 	switch {
 	case dry && len(changes) == 0:
-		o.Out.Say("it is the policy already")
+		o.Out.Say("it would change nothing")
 	case dry:
 		o.Out.Say("nothing was set")
 	case answer.GetPosition() == 0:

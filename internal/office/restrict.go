@@ -1,33 +1,41 @@
 package office
 
 import (
+	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
 	"github.com/lethe-es/lethe/client"
+	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/policy"
 )
 
+// recording is a command that records something about a person.
+type recording struct {
+	typ  string // of the event
+	what string // is recorded, in a word
+	data func(cmd *cobra.Command) (any, error)
+	ends func(s *standing) bool                            // there is something to end or decide; nil: it needs nothing
+	none string                                            // why it is refused where ends says no
+	more func(ctx context.Context, c *client.Client) error // finds out what only the store knows; nil: nothing
+}
+
 // record adds to a command about a person what it needs to record something: the flags that all have, and the call.
-// data gives what is recorded.
-func (o *Office) record(cmd *cobra.Command, typ, what string, data func(cmd *cobra.Command) (any, error),
-) *cobra.Command {
+func (o *Office) record(cmd *cobra.Command, r recording) *cobra.Command {
 	var n naming
 	cmd.Args = personArg
 	actor := actorFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		by, err := actor()
-		if err != nil {
+		m := &lethev1.RecordStandingRequest{Type: r.typ}
+		var err error
+		if m.Actor, err = actor(); err != nil {
 			return err
 		}
-		recorded, err := data(cmd)
+		data, err := r.data(cmd)
 		if err != nil {
-			return err
-		}
-		m := &lethev1.RecordStandingRequest{Type: typ, Actor: by}
-		if m.Data, err = marshal(recorded); err != nil {
 			return err
 		}
 		if m.Id, err = o.newID(); err != nil {
@@ -37,16 +45,53 @@ func (o *Office) record(cmd *cobra.Command, typ, what string, data func(cmd *cob
 			return err
 		}
 		return o.Open(cmd.Context(), false, func(c *client.Client) error {
+			if r.more != nil {
+				if err := r.more(cmd.Context(), c); err != nil {
+					return err
+				}
+			}
+			if m.Data, err = marshal(data); err != nil {
+				return err
+			}
+			if r.ends != nil {
+				if err := o.stands(cmd.Context(), c, m.Person, &r); err != nil {
+					return err
+				}
+			}
 			answer, err := ask(cmd.Context(), c.Subjects.Record, m)
 			if err != nil {
 				return err
 			}
 			line := recordOf(answer.GetKrid(), answer.GetPlaced())
-			return o.Out.Single(line, line.fields(what)...)
+			return o.Out.Single(line, line.fields(r.what)...)
 		})
 	}
 	n.register(cmd.Flags())
 	return cmd
+}
+
+// stands refuses to end or to decide what is not there. Who may record, but may not look, is not refused.
+func (o *Office) stands(ctx context.Context, c *client.Client, about *lethev1.Person, r *recording) error {
+	_, said, err := o.standing(ctx, c, about)
+	switch {
+	case errors.Is(err, event.ErrDenied):
+		return nil
+	case err != nil:
+		return err
+	case r.ends(said):
+		return nil
+	}
+	return event.Errorf(event.ErrNotFound, "record %s: %s", r.what, r.none).
+		Hint("lethe subject show lists what stands, with ids")
+}
+
+// parseID reads the id of what a flag names.
+func parseID(flag, text string) (event.ID, error) {
+	id, err := event.ParseID(text)
+	if err != nil {
+		return id, event.Invalid("malformed_id", "parse --%s: want the id that lethe subject show lists", flag)
+	}
+	return id, nil
 }
 
 func (o *Office) subjectRestrictCommand() *cobra.Command {
@@ -64,9 +109,9 @@ claims and objection. The id of the restriction releases it.
 ` + personHelp,
 		Example: "  lethe subject restrict customer/4711 --ground accuracy --case case-12\n" +
 			"  lethe subject restrict customer/4711 --ground unlawful --group finance --as employee/7",
-	}, policy.TypeSubjectRestricted, "restriction", func(cmd *cobra.Command) (any, error) {
+	}, recording{typ: policy.TypeSubjectRestricted, what: "restriction", data: func(cmd *cobra.Command) (any, error) {
 		return &r, needed(cmd, "ground")
-	})
+	}})
 	cmd.Flags().StringArrayVar(&r.Groups, "group", nil, "only this data group; may be repeated; without it all")
 	cmd.Flags().StringVar(&r.Ground, "ground", "", "accuracy, unlawful, claims or objection")
 	cmd.Flags().StringVar(&r.Case, "case", "", "`id` of a case")
@@ -87,47 +132,25 @@ func (o *Office) subjectReleaseCommand() *cobra.Command {
 			"(GDPR, Article 18(3)): --informed records that it was done.\n\n" + personHelp,
 		Example: "  lethe subject release customer/4711 --restriction 0198c0de-7c1f-7000-8000-000000000001 \\\n" +
 			"      --ground resolved --informed",
-	}, policy.TypeRestrictionReleased, "release", func(cmd *cobra.Command) (any, error) {
-		if informed {
-			now := o.now()
-			r.Informed = &now
-		}
-		return &r, needed(cmd, "restriction", "ground")
+	}, recording{
+		typ: policy.TypeRestrictionReleased, what: "release", none: "no restriction of this id is in force",
+		data: func(cmd *cobra.Command) (any, error) {
+			if err := needed(cmd, "restriction", "ground"); err != nil {
+				return nil, err
+			}
+			if informed {
+				now := o.now()
+				r.Informed = &now
+			}
+			id, err := parseID("restriction", r.Restriction)
+			r.Restriction = id.String()
+			return &r, err
+		},
+		ends: func(s *standing) bool { return s.restricted(r.Restriction) },
 	})
 	cmd.Flags().StringVar(&r.Restriction, "restriction", "", "`id` of the restriction")
 	cmd.Flags().StringVar(&r.Ground, "ground", "", "`code` of why it ends, such as resolved")
 	cmd.Flags().StringVar(&r.Case, "case", "", "`id` of a case")
 	cmd.Flags().BoolVar(&informed, "informed", false, "the person was told that it ends")
-	return cmd
-}
-
-func (o *Office) subjectObjectCommand() *cobra.Command {
-	var r struct {
-		Purposes  []string  `json:"purposes,omitempty"`
-		Marketing bool      `json:"marketing,omitempty"`
-		At        time.Time `json:"at"`
-		Method    string    `json:"method,omitempty"`
-		Case      string    `json:"case,omitempty"`
-	}
-	cmd := o.record(&cobra.Command{
-		Use: "object [PERSON]", Short: "Record an objection of a person",
-		Long: `Records that a person objects (GDPR, Article 21): to the purposes that are named, to all direct
-marketing, or, with neither, to all purposes that one can object to. From now on nothing is opened
-for them.
-
-` + personHelp,
-		Example: "  lethe subject object customer/4711 --marketing --method phone\n" +
-			"  lethe subject object customer/4711 --for scoring --case case-12",
-	}, policy.TypeObjectionRecorded, "objection", func(cmd *cobra.Command) (any, error) {
-		if r.Marketing && len(r.Purposes) > 0 {
-			return nil, usage(cmd, "--for does not go with --marketing")
-		}
-		r.At = o.now()
-		return &r, nil
-	})
-	cmd.Flags().StringArrayVar(&r.Purposes, "for", nil, "a `purpose` it is against; may be repeated")
-	cmd.Flags().BoolVar(&r.Marketing, "marketing", false, "it is against all direct marketing")
-	cmd.Flags().StringVar(&r.Method, "method", "", "`code` of how it was made, such as letter")
-	cmd.Flags().StringVar(&r.Case, "case", "", "`id` of a case")
 	return cmd
 }

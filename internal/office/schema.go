@@ -111,7 +111,10 @@ unless --upcaster names a script that mends it. --dry-run only says what would c
 	}
 	actor := actorFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		m, err := o.draft(cmd, &d, args[0])
+		if err := needed(cmd, "type"); err != nil {
+			return err
+		}
+		m, plan, err := o.draft(&d, args[0])
 		if err != nil {
 			return err
 		}
@@ -119,6 +122,7 @@ unless --upcaster names a script that mends it. --dry-run only says what would c
 			return err
 		}
 		m.DryRun = dry
+		o.noteSilent(plan, &d, args[0])
 		return o.Open(cmd.Context(), !dry, func(c *client.Client) error { return o.push(cmd.Context(), c, m) })
 	}
 	d.register(cmd.Flags())
@@ -127,30 +131,40 @@ unless --upcaster names a script that mends it. --dry-run only says what would c
 }
 
 // draft reads a schema, and compiles it before a store is asked or made.
-func (o *Office) draft(cmd *cobra.Command, d *drafted, file string) (*lethev1.PushSchemaRequest, error) {
-	if err := needed(cmd, "type"); err != nil {
-		return nil, err
+func (o *Office) draft(d *drafted, file string) (*lethev1.PushSchemaRequest, schema.Plan, error) {
+	plan, text, err := o.compile(d, file)
+	if err != nil {
+		return nil, nil, err
 	}
 	notation, err := o.in(d, file)
 	if err != nil {
-		return nil, err
-	}
-	text, err := o.read(file, schema.MaxText)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := notation.Compile(text, d.options()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	m := &lethev1.PushSchemaRequest{
 		Type: d.typ, Notation: notation.Name(), Text: text, Kind: d.kind, Message: d.message,
 	}
 	if d.upcaster == "" {
-		return m, nil
+		return m, plan, nil
 	}
 	script, err := o.read(d.upcaster, schema.MaxText)
 	m.Upcaster = &lethev1.Upcaster{Language: o.Languages[0].Name(), Text: string(script)}
-	return m, err
+	return m, plan, err
+}
+
+// noteSilent says so if a schema declares nothing.
+func (o *Office) noteSilent(plan schema.Plan, d *drafted, file string) {
+	for _, p := range plan.Marks() {
+		if p.Mark != nil || p.Reference != "" || p.Open != "" {
+			return
+		}
+	}
+	proposals := ""
+	if notation, err := o.in(d, file); err == nil {
+		if _, ok := notation.(schema.Suggester); ok {
+			proposals = ". Proposals: lethe schema check " + file + " --suggest"
+		}
+	}
+	o.Out.Say("note: it declares nothing; all of it stays readable%s", proposals)
 }
 
 // changeLine is what differs between two versions.
@@ -177,6 +191,7 @@ func (o *Office) push(ctx context.Context, c *client.Client, m *lethev1.PushSche
 	case out.DryRun:
 		o.Out.Say("nothing was changed; it would be version %d of %s", out.Number, out.Type)
 	}
+
 	all := out.fields()
 	var lines []string
 	for _, c := range out.Changes {

@@ -3,7 +3,6 @@ package office
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -109,7 +108,7 @@ func (o *Office) compile(d *drafted, file string) (schema.Plan, []byte, error) {
 }
 
 func (o *Office) checkFile(cmd *cobra.Command, d *drafted, file string) error {
-	plan, _, err := o.compile(d, file)
+	m, plan, err := o.draft(d, file)
 	if err != nil {
 		return o.faults(file, err)
 	}
@@ -121,16 +120,9 @@ func (o *Office) checkFile(cmd *cobra.Command, d *drafted, file string) error {
 	if err := o.showPlaces(places); err != nil {
 		return err
 	}
-	silent := func(l placeLine) bool { return l.Group == "" && l.Reference == "" && l.Open == "" }
-	if slices.ContainsFunc(places, silent) {
-		o.Out.Say("note: it declares nothing; all of it stays readable. Proposals: lethe schema check %s --suggest", file)
-	}
+	o.noteSilent(plan, d, file)
 	if d.typ == "" {
 		return nil
-	}
-	m, err := o.draft(cmd, d, file)
-	if err != nil {
-		return err
 	}
 	m.DryRun = true
 	err = o.Open(cmd.Context(), false, func(c *client.Client) error { return o.compare(cmd.Context(), c, m) })
@@ -217,7 +209,8 @@ func (o *Office) suggest(d *drafted, file string) error {
 	}
 	suggester, ok := notation.(schema.Suggester)
 	if !ok {
-		return event.Errorf(event.ErrUnsupported, "check schema: notation %s makes no suggestions", notation.Name())
+		return event.Errorf(event.ErrUnsupported, "check schema: notation %s makes no suggestions", notation.Name()).
+			Hint("declare each field by hand: docs/schema-protobuf.md")
 	}
 	text, err := o.read(file, schema.MaxText)
 	if err != nil {

@@ -21,12 +21,12 @@ import (
 func (o *Office) subjectCommand() *cobra.Command {
 	return o.Group("subject", "Look at what is held of a person, and restrict it",
 		`A data subject is a person of whom the store holds data. These commands show what is held and until
-when, who read it and what for; they restrict its use and record objections. None of them opens
-what is sealed.
+when, who read it and what for; they restrict its use, and record objections, how they were
+decided, and who is a child. None of them opens what is sealed.
 
 `+personHelp,
 		o.subjectShowCommand(), o.subjectMapCommand(), o.subjectUsesCommand(), o.subjectRestrictCommand(),
-		o.subjectReleaseCommand(), o.subjectObjectCommand())
+		o.subjectReleaseCommand(), o.subjectObjectCommand(), o.subjectBalanceCommand(), o.subjectChildCommand())
 }
 
 // standing is what a person said, and what was decided for them.
@@ -46,6 +46,67 @@ type standing struct {
 		ID    string     `json:"id"`
 		Until *time.Time `json:"until"`
 	} `json:"minorities"`
+}
+
+// standing is the alias of a person, and what stands of them.
+func (o *Office) standing(ctx context.Context, c *client.Client, about *lethev1.Person) (string, *standing, error) {
+	answer, err := ask(ctx, c.Subjects.Show, &lethev1.ShowSubjectRequest{Person: about})
+	if err != nil {
+		return "", nil, err
+	}
+	said, err := parseStanding(answer.GetStanding())
+	return answer.GetKrid(), said, err
+}
+
+func parseStanding(text string) (*standing, error) {
+	said := new(standing)
+	if text == "" {
+		return said, nil
+	}
+	if err := json.Unmarshal([]byte(text), said); err != nil {
+		return nil, fmt.Errorf("read standing: %w", err)
+	}
+	return said, nil
+}
+
+// restricted tells whether a restriction is in force.
+func (s *standing) restricted(id string) bool {
+	for _, r := range s.Restrictions {
+		if r.ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// objected tells whether an objection stands that can be decided.
+func (s *standing) objected(id string) bool {
+	for _, o := range s.Objections {
+		if o.ID == id {
+			return !o.Marketing
+		}
+	}
+	return false
+}
+
+// noted tells whether a note that the person is a child holds after a time.
+func (s *standing) noted(id string, at time.Time) bool {
+	for _, m := range s.Minorities {
+		if m.ID == id {
+			return m.Until == nil || m.Until.After(at)
+		}
+	}
+	return false
+}
+
+// consented tells whether a consent is in force: of an id, or for a purpose.
+func (s *standing) consented(id, purpose string) bool {
+	for _, c := range s.Consents {
+		if c.ID == id || purpose != "" && c.Purpose == purpose {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *standing) fields() []show.Field {
@@ -68,7 +129,7 @@ func (s *standing) fields() []show.Field {
 		case what == "":
 			what = "all that one can object to"
 		}
-		objections = append(objections, x.ID+" "+what+yes(x.Outcome != "", ", "+x.Outcome))
+		objections = append(objections, x.ID+" "+what+yes(x.Outcome != "" && !x.Marketing, ", "+x.Outcome))
 	}
 	for _, c := range s.Minorities {
 		minorities = append(minorities, c.ID+yes(c.Until != nil, " until "+second(c.Until)))
@@ -139,13 +200,11 @@ func (o *Office) showSubject(m *lethev1.ShowSubjectResponse) error {
 		out.Groups = append(out.Groups, groupLine{g.GetGroup(), append([]uint32{}, g.GetGenerations()...), g.GetReceipt()})
 		groups = append(groups, g.GetGroup()+yes(g.GetReceipt() != "", " (erased, "+g.GetReceipt()+")"))
 	}
-	said := new(standing)
-	if text := m.GetStanding(); text != "" {
-		out.Standing = json.RawMessage(text)
-		if err := json.Unmarshal(out.Standing, said); err != nil {
-			return fmt.Errorf("read standing: %w", err)
-		}
+	said, err := parseStanding(m.GetStanding())
+	if err != nil {
+		return err
 	}
+	out.Standing = json.RawMessage(m.GetStanding())
 	all := fields(show.Field{"person", out.KRID}, show.Field{"state", out.State}, show.Field{"names", list(out.Names)},
 		show.Field{"groups", list(groups)}, show.Field{"receipt", out.Receipt}, show.Field{"epoch", fmt.Sprint(out.Epoch)})
 	return o.Out.Single(out, append(all, said.fields()...)...)
@@ -213,7 +272,7 @@ func (o *Office) showMap(f *lethev1.Footprint) error {
 		for _, role := range slices.Sorted(maps.Keys(f.GetRoles())) {
 			roles = append(roles, fmt.Sprintf("%s %d", role, f.GetRoles()[role]))
 		}
-		o.Out.Say("events that speak of %s: %d (%s)", f.GetKrid(), f.GetEvents(), list(roles))
+		o.Out.Say("events that speak of %s: %d%s", f.GetKrid(), f.GetEvents(), yes(len(roles) > 0, " ("+list(roles)+")"))
 	}
 	table := o.Out.List("group", "kept until", "retention", "boxes", "positions", "types", "joint")
 	for _, h := range holdings {

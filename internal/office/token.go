@@ -142,7 +142,7 @@ func (o *Office) grant(f *tokenFlags) (*lethev1.CreateTokenRequest, error) {
 	if f.expires == "" {
 		return m, nil
 	}
-	end, err := phrase.ParseExpiry(o.Clock.Now(), f.expires)
+	end, err := phrase.ParseExpiry("expires", o.Clock.Now(), f.expires)
 	m.ExpiresAt = timestamppb.New(end)
 	return m, err
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/lethe-es/lethe/storage/sqlite/sqlitekeys"
 )
 
-// Keyed tells whether the keystore of a store holds keys. One that is not there holds none, and is not made.
-func (o *Opener) Keyed(ctx context.Context, p Place) (bool, error) {
+// Keystore opens the keystore of a store as it is; nil: there is none, and none is made.
+func (o *Opener) Keystore(ctx context.Context, p Place) (storage.Keystore, error) {
 	place := cmp.Or(p.Keys, o.Settings.Keys, p.Name)
 	var keys storage.Keystore
 	var err error
@@ -27,8 +27,17 @@ func (o *Opener) Keyed(ctx context.Context, p Place) (bool, error) {
 	}
 	switch {
 	case errors.Is(err, event.ErrNotFound), errors.Is(err, fs.ErrNotExist):
-		return false, nil
+		return nil, nil
 	case err != nil:
+		return nil, err
+	}
+	return keys, nil
+}
+
+// Keyed tells whether the keystore of a store holds keys. One that is not there holds none, and is not made.
+func (o *Opener) Keyed(ctx context.Context, p Place) (bool, error) {
+	keys, err := o.Keystore(ctx, p)
+	if keys == nil || err != nil {
 		return false, err
 	}
 	head, err := keys.KeyHead(ctx)

@@ -56,7 +56,7 @@ type Store struct {
 	*lethe.Store
 	Engine  storage.Store
 	Created bool // it was not there before
-	service service
+	service Service
 }
 
 // Close closes the store, its keystore and its key service.
@@ -76,7 +76,7 @@ func Languages() []schema.Language { return []schema.Language{starlark.New()} }
 
 // Store opens the store at a place.
 func (o *Opener) Store(ctx context.Context, p Place, how Access) (*Store, error) {
-	keys, err := o.service()
+	keys, err := o.Service()
 	if err != nil {
 		return nil, err
 	}

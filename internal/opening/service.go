@@ -17,21 +17,21 @@ import (
 	"github.com/lethe-es/lethe/kms/vaultkms"
 )
 
-// service is a key service that is to be closed.
-type service interface {
+// Service is a key service that is to be closed.
+type Service interface {
 	kms.KMS
 	io.Closer
 }
 
-// service is the key service of the settings; nil: there shall be none. It is opened when it is first needed.
-func (o *Opener) service() (service, error) {
+// Service is the key service of the settings; nil: there shall be none. It is opened when it is first needed.
+func (o *Opener) Service() (Service, error) {
 	given := &o.Settings.KMS
 	scheme, rest, _ := strings.Cut(given.Address, ":")
 	switch {
 	case given.Address == "none":
 		return nil, nil
 	case scheme == "local" && rest == "":
-		return &later{describe: "local keys", open: func(context.Context) (service, error) {
+		return &later{describe: "local keys", open: func(context.Context) (Service, error) {
 			return nil, event.Errorf(event.ErrUnavailable, "open key folder: none is named, and there is no home to have "+
 				"one in").Hint("name one with --kms local:FOLDER")
 		}}, nil
@@ -52,7 +52,7 @@ type folder struct {
 }
 
 // open opens the folder, which must be there: it holds keys, or held some.
-func (f *folder) open(ctx context.Context) (service, error) {
+func (f *folder) open(ctx context.Context) (Service, error) {
 	if _, err := os.Stat(filepath.Join(f.dir, "folder")); errors.Is(err, fs.ErrNotExist) {
 		return nil, kms.MountMissing("open key folder", f.dir+" is not there, or holds no keys").
 			Hint("bring it back, or name the one with the store's keys: --kms local:FOLDER")
@@ -61,7 +61,7 @@ func (f *folder) open(ctx context.Context) (service, error) {
 }
 
 // create opens the folder, and makes the one that is not there.
-func (f *folder) create(ctx context.Context) (service, error) {
+func (f *folder) create(ctx context.Context) (Service, error) {
 	given := &f.opener.Settings.KMS
 	options := &localkms.Options{Clock: f.opener.Clock, Horizon: given.Horizon}
 	if given.PassphraseFile != "" {
@@ -79,7 +79,7 @@ func (f *folder) create(ctx context.Context) (service, error) {
 }
 
 // vault is the transit engine at https://host:8200/mount. Its options are checked at once, the server is asked later.
-func (o *Opener) vault(address string) (service, error) {
+func (o *Opener) vault(address string) (Service, error) {
 	given := &o.Settings.KMS
 	scheme, rest, ok := strings.Cut(address, "://")
 	host, mount, _ := strings.Cut(rest, "/")
@@ -121,14 +121,14 @@ func secret(what, path string) func(context.Context) (string, error) {
 // later is a key service that is opened when it is first asked.
 type later struct {
 	describe string
-	open     func(context.Context) (service, error) // one that is there
-	create   func(context.Context) (service, error) // one to make a first key in; nil: like open
+	open     func(context.Context) (Service, error) // one that is there
+	create   func(context.Context) (Service, error) // one to make a first key in; nil: like open
 
 	mu     sync.Mutex
-	opened service
+	opened Service
 }
 
-func (l *later) with(ctx context.Context, open func(context.Context) (service, error)) (service, error) {
+func (l *later) with(ctx context.Context, open func(context.Context) (Service, error)) (Service, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.opened != nil {

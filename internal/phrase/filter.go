@@ -21,6 +21,7 @@ import (
 
 // Filter is flags that say which events are meant. All that is given must hold.
 type Filter struct {
+	Referred                          // gives ids that do not belong on a command line
 	types, kinds, relations, metadata []string
 	stream, correlation, causation    string
 }
@@ -35,6 +36,7 @@ func (f *Filter) Register(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.metadata, "metadata", nil, "with this metadata, `key=value`, of an indexed key")
 	flags.StringVar(&f.correlation, "correlation", "", "of this operation")
 	flags.StringVar(&f.causation, "causation", "", "caused by this event or command, a `UUID`")
+	f.Referred.Register(flags)
 }
 
 // Parse is the filter that the flags mean; nil: no flag was given, every event is meant.
@@ -42,12 +44,12 @@ func (f *Filter) Parse() (event.Filter, error) {
 	m := event.Match{Types: f.types, Kinds: f.kinds, Correlation: f.correlation}
 	var err error
 	if f.stream != "" {
-		if m.Stream, err = event.ParseStream(f.stream); err != nil {
+		if m.Stream, err = f.Stream(f.stream); err != nil {
 			return nil, err
 		}
 	}
 	for _, text := range f.relations {
-		r, err := ParseRelated(text)
+		r, err := f.related(text)
 		if err != nil {
 			return nil, err
 		}
@@ -68,18 +70,12 @@ func (f *Filter) Parse() (event.Filter, error) {
 	return filter, filter.Validate()
 }
 
-// ParseRelated reads [role=]kind/id; without a role it means any.
-func ParseRelated(text string) (event.Relation, error) {
-	equals, slash := strings.IndexByte(text, '='), strings.IndexByte(text, '/')
-	if equals >= 0 && equals < slash {
-		return event.ParseRelation(text)
-	}
-	s, err := event.ParseStream(text)
-	if event.Code(err) == "malformed_stream" {
-		return event.Relation{}, event.Invalid("malformed_relation",
-			"parse relation: want kind/id or role=kind/id, such as issuer=employee/112")
-	}
-	return event.Relation{Kind: s.Kind, ID: s.ID}, err
+// Match reads the filter of --if-none, as ParseMatch, where the id - stands for the reference.
+func (r *Referred) Match(text string) (event.Filter, error) {
+	f := Filter{Referred: *r}
+	filter, err := f.match(text)
+	r.used = r.used || f.used
+	return filter, err
 }
 
 // ParsePairs reads key=value; a key may come once.
@@ -103,12 +99,13 @@ func ParsePairs(what string, pairs []string) (map[string]string, error) {
 
 // ParseMatch reads the filter of --if-none: words such as type=T, kind=K, stream=kind/id, relation=[role=]kind/id,
 // metadata=key=value, correlation=X and causation=UUID, parted by spaces. A word with spaces stands in double quotes.
-func ParseMatch(text string) (event.Filter, error) {
+func ParseMatch(text string) (event.Filter, error) { return new(Filter).match(text) }
+
+func (f *Filter) match(text string) (event.Filter, error) {
 	words, err := splitWords(text)
 	if err != nil {
 		return nil, err
 	}
-	var f Filter
 	texts := map[string]*string{"stream": &f.stream, "correlation": &f.correlation, "causation": &f.causation}
 	lists := map[string]*[]string{"type": &f.types, "kind": &f.kinds, "relation": &f.relations, "metadata": &f.metadata}
 	for _, word := range words {

@@ -53,16 +53,17 @@ func Lines(in io.Reader) iter.Seq2[Line, error] {
 	}
 }
 
-// draftFields are the fields of a line that belong to the event; stream and expect belong to the append.
+// draftFields are the fields of a line that belong to the event, but for relations, which are read here: references to
+// persons among them may identify directly. stream and expect belong to the append.
 func draftFields() []string {
-	return []string{"id", "type", "occurred_at", "relations", "correlation", "causation", "traceparent", "producer",
-		"metadata", "data"}
+	return []string{"id", "type", "occurred_at", "correlation", "causation", "traceparent", "producer",
+		"metadata", "data", "data_base64", "schema", "collection"}
 }
 
 // parseLine takes stream and expect off the object and reads the rest as a draft.
 func parseLine(text []byte) (Line, error) {
 	var l Line
-	var stream, expect []byte
+	var stream, expect, relations []byte
 	unknown := false
 	draft := []byte{'{'}
 	err := event.Properties(text, func(name string, value []byte) {
@@ -71,6 +72,8 @@ func parseLine(text []byte) (Line, error) {
 			stream = value
 		case name == "expect":
 			expect = value
+		case name == "relations":
+			relations = value
 		case !slices.Contains(draftFields(), name):
 			unknown = true
 		default:
@@ -87,7 +90,7 @@ func parseLine(text []byte) (Line, error) {
 	if unknown {
 		return l, event.Invalid("unknown_field", "parse event: it has a field that is not known").
 			Hint("known are stream, expect, id, type, occurred_at, relations, correlation, causation, traceparent, " +
-				"producer, metadata, data")
+				"producer, metadata, data, data_base64, schema, collection")
 	}
 	if l.Write.Stream, err = lineStream(stream); err != nil {
 		return l, err
@@ -97,8 +100,35 @@ func parseLine(text []byte) (Line, error) {
 	}
 	l.expected = expect != nil
 	d, err := event.ParseDraft(append(draft, '}'))
+	if err != nil {
+		return l, err
+	}
+	d.Relations, err = lineRelations(relations)
 	l.Write.Events = []event.Draft{d}
 	return l, err
+}
+
+// lineRelations reads a list of {"role", "kind", "id"}.
+func lineRelations(value []byte) ([]event.Relation, error) {
+	if value == nil {
+		return nil, nil
+	}
+	var list []event.Relation
+	in := json.NewDecoder(bytes.NewReader(value))
+	in.DisallowUnknownFields()
+	if in.Decode(&list) != nil {
+		return nil, event.Invalid("malformed_relation", `parse event: relations must be a list of {"role", "kind", "id"}`)
+	}
+	for _, r := range list {
+		opaque := event.Relation{Role: r.Role, Kind: r.Kind, ID: "1"}
+		if err := opaque.Validate(); err != nil {
+			return nil, err
+		}
+		if err := event.Stream(r.Kind, r.ID).ValidateForm(); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 func lineStream(value []byte) (event.StreamID, error) {
@@ -106,7 +136,7 @@ func lineStream(value []byte) (event.StreamID, error) {
 	if !ok {
 		return event.StreamID{}, event.Invalid("malformed_stream", "parse event: stream must be a text kind/id")
 	}
-	return event.ParseStream(text)
+	return event.ParseEntity(text)
 }
 
 func lineExpected(value []byte) (event.Expected, error) {

@@ -30,6 +30,6 @@ func (f *Opening) Parse() (event.Opening, error) {
 		return o, nil
 	}
 	var err error
-	o.Actor, err = event.ParseActor(f.actor)
+	o.Actor, err = ParseActor(f.actor)
 	return o, err
 }

@@ -78,12 +78,12 @@ func TestParseExpiry(t *testing.T) {
 		"2026-02-01": now.Add(16 * time.Hour), "2h": now.Add(2 * time.Hour), "30d": now.Add(720 * time.Hour),
 		"2026-01-31T08:00:01Z": now.Add(time.Second),
 	} {
-		if got, err := phrase.ParseExpiry(now, text); err != nil || !got.Equal(want) {
+		if got, err := phrase.ParseExpiry("expires", now, text); err != nil || !got.Equal(want) {
 			t.Errorf("%q: %v, %v; want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "0", "-2h", "2026-01-31", "2026-01-31T08:00:00Z", "2020-01-01", "soon"} {
-		if got, err := phrase.ParseExpiry(now, text); event.Code(err) != "malformed_time" {
+		if got, err := phrase.ParseExpiry("expires", now, text); event.Code(err) != "malformed_time" {
 			t.Errorf("%q is accepted as %v", text, got)
 		}
 	}

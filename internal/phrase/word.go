@@ -26,8 +26,8 @@ func ParseTime(now time.Time, flag, text string) (time.Time, error) {
 		"parse --%s: want 2026-01-31T08:00:00Z, 2026-01-31, or how long ago, such as 24h", flag)
 }
 
-// ParseExpiry reads a date (its begin in UTC), an RFC 3339 time, or a duration from now on.
-func ParseExpiry(now time.Time, text string) (time.Time, error) {
+// ParseExpiry reads the value of a flag: a date (its begin in UTC), an RFC 3339 time, or a duration from now on.
+func ParseExpiry(flag string, now time.Time, text string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
 		if t, err := time.Parse(layout, text); err == nil && t.After(now) {
 			return t, nil
@@ -37,7 +37,7 @@ func ParseExpiry(now time.Time, text string) (time.Time, error) {
 		return now.Add(d), nil
 	}
 	return time.Time{}, event.Invalid("malformed_time",
-		"parse --expires: want a time to come: 2027-01-31, 2027-01-31T08:00:00Z, 720h or 30d")
+		"parse --%s: want a time to come: 2027-01-31, 2027-01-31T08:00:00Z, 720h or 30d", flag)
 }
 
 // ParseAge reads a Go duration, or days such as 90d.

@@ -125,6 +125,18 @@ func (l *List) Close() error {
 	return l.Flush()
 }
 
+// End closes a list that ended with an error, or with none: what came before the error is shown, and that there is
+// nothing only if there was none.
+func (l *List) End(err error) error {
+	if err != nil {
+		l.none = func() {}
+	}
+	if closing := l.Close(); err == nil {
+		return closing
+	}
+	return err
+}
+
 // renderRows writes a table of the gathered rows. A further one of the same list has columns at least as wide.
 func (l *List) renderRows() {
 	t, header := plainTable(), make(table.Row, len(l.columns))

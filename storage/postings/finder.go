@@ -4,7 +4,7 @@ import "github.com/lethe-es/lethe/event"
 
 // Finder finds, in one direction, the next position at which something may match.
 type Finder interface {
-	// Next is the first candidate at or beyond p, in the direction of the finder.
+	// Next is the first candidate at or beyond p, in the direction of the finder. From call to call p never goes back.
 	Next(p event.Position) (event.Position, bool, error)
 }
 
@@ -12,16 +12,31 @@ type Finder interface {
 type anyOf struct {
 	parts    []Finder
 	backward bool
+	ahead    []ahead // what parts answered last
+}
+
+// ahead is the candidate of a part that was not reached yet. Parts are asked again only beyond it: one with few
+// candidates, or none, would search all the rest of the log for each that another part has.
+type ahead struct {
+	at           event.Position
+	asked, ended bool
 }
 
 func (f *anyOf) Next(p event.Position) (nearest event.Position, found bool, err error) {
-	for _, part := range f.parts {
-		c, ok, err := part.Next(p)
-		if err != nil {
-			return 0, false, err
+	if f.ahead == nil {
+		f.ahead = make([]ahead, len(f.parts))
+	}
+	for i, part := range f.parts {
+		a := &f.ahead[i]
+		if !a.asked || !a.ended && Beyond(p, a.at, f.backward) {
+			c, ok, err := part.Next(p)
+			if err != nil {
+				return 0, false, err
+			}
+			*a = ahead{c, true, !ok}
 		}
-		if ok && (!found || Beyond(nearest, c, f.backward)) {
-			nearest, found = c, true
+		if !a.ended && (!found || Beyond(nearest, a.at, f.backward)) {
+			nearest, found = a.at, true
 		}
 	}
 	return nearest, found, nil

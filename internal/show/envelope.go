@@ -1,4 +1,4 @@
-package cli
+package show
 
 import (
 	"encoding/base64"
@@ -8,62 +8,62 @@ import (
 	"time"
 
 	"github.com/lethe-es/lethe/event"
-	"github.com/lethe-es/lethe/internal/show"
 )
 
-// dataWidth is how much of an event's data a table shows where no terminal sets the limit.
-const dataWidth = 100
+// DataWidth is how much of an event's data a table shows where no terminal sets the limit.
+const DataWidth = 100
 
-// eventListing lists events: all of the envelope as JSON and csv, what fits a line as table.
-type eventListing struct {
-	*show.List
-	app  *app
+// Events lists events: all of the envelope as JSON and csv, what fits a line as table.
+type Events struct {
+	*List
+	out  *Output
 	full bool // a column for every part of the envelope
 }
 
-func (a *app) events() eventListing {
-	if a.settings.Output == show.CSV {
-		return eventListing{app: a, full: true, List: a.out.List("position", "id", "stream", "version", "type", "recorded_at",
+// Events begins a list of events.
+func (o *Output) Events() *Events {
+	if o.Format == CSV {
+		return &Events{out: o, full: true, List: o.List("position", "id", "stream", "version", "type", "recorded_at",
 			"occurred_at", "relations", "correlation", "causation", "traceparent", "metadata", "data", "pruned",
 			"withheld", "names")}
 	}
-	return eventListing{
-		app: a, List: a.out.List("position", "recorded at", "stream", "version", "type", "relations", "data"),
+	return &Events{
+		out: o, List: o.List("position", "recorded at", "stream", "version", "type", "relations", "data"),
 	}
 }
 
-func (l eventListing) event(e *event.Event) error {
-	l.app.seen(e)
+// Event adds one.
+func (l *Events) Event(e *event.Event) error {
 	if !l.full {
 		return l.Add(e, number(e.Position), moment(e.RecordedAt.Truncate(time.Second)),
-			show.Entities(e.Stream.String(), e), number(e.Version), e.Type, show.Entities(relations(e), e),
-			show.Cut(l.app.dataOf(e), dataWidth))
+			Entities(e.Stream.String(), e), number(e.Version), e.Type, Entities(relations(e), e),
+			Cut(l.out.dataOf(e), DataWidth))
 	}
 	metadata, err := metadataOf(e)
 	if err != nil {
 		return err
 	}
 	return l.Add(e, number(e.Position), e.ID.String(), e.Stream.String(), number(e.Version), e.Type,
-		moment(e.RecordedAt), moment(e.OccurredAt), relations(e), e.Correlation, causation(e), e.Traceparent,
+		moment(e.RecordedAt), moment(e.OccurredAt), relations(e), e.Correlation, Causation(e), e.Traceparent,
 		metadata, rawData(e), strconv.FormatBool(e.Pruned),
-		l.app.out.WithheldOf(e, "; "), show.NamesOf(e, "; "))
+		l.out.WithheldOf(e, "; "), NamesOf(e, "; "))
 }
 
-// eventFields are all parts of one event that are there.
-func (a *app) eventFields(e *event.Event) ([]show.Field, error) {
+// EventFields are all parts of one event that are there.
+func (o *Output) EventFields(e *event.Event) ([]Field, error) {
 	metadata, err := metadataOf(e)
 	if err != nil {
 		return nil, err
 	}
-	all := []show.Field{
-		{"id", e.ID.String()}, {"type", e.Type}, {"stream", show.Entities(e.Stream.String(), e)},
+	all := []Field{
+		{"id", e.ID.String()}, {"type", e.Type}, {"stream", Entities(e.Stream.String(), e)},
 		{"version", number(e.Version)}, {"position", number(e.Position)},
 		{"recorded at", moment(e.RecordedAt)}, {"occurred at", moment(e.OccurredAt)},
-		{"relations", strings.ReplaceAll(show.Entities(relations(e), e), " ", "\n")}, {"correlation", e.Correlation},
-		{"causation", causation(e)}, {"traceparent", e.Traceparent}, {"metadata", metadata},
+		{"relations", strings.ReplaceAll(Entities(relations(e), e), " ", "\n")}, {"correlation", e.Correlation},
+		{"causation", Causation(e)}, {"traceparent", e.Traceparent}, {"metadata", metadata},
 		{"producer", strings.TrimSpace(e.Producer.Name + " " + e.Producer.Version + " " + e.Producer.Commit)},
-		{"collection", e.Collection}, {"data", a.dataOf(e)}, {"withheld", a.out.WithheldOf(e, "\n")},
-		{"names", show.NamesOf(e, "\n")},
+		{"collection", e.Collection}, {"data", o.dataOf(e)}, {"withheld", o.WithheldOf(e, "\n")},
+		{"names", NamesOf(e, "\n")},
 	}
 	given := all[:0]
 	for _, f := range all {
@@ -92,7 +92,8 @@ func relations(e *event.Event) string {
 	return strings.Join(all, " ")
 }
 
-func causation(e *event.Event) string {
+// Causation is what caused an event; empty: nothing is named.
+func Causation(e *event.Event) string {
 	if e.Causation.IsZero() {
 		return ""
 	}
@@ -103,19 +104,19 @@ func metadataOf(e *event.Event) (string, error) {
 	if len(e.Metadata) == 0 {
 		return "", nil
 	}
-	text, err := show.Marshal(e.Metadata)
+	text, err := Marshal(e.Metadata)
 	return strings.TrimSpace(string(text)), err
 }
 
 // dataOf is an event's data on one line, for people; of a truncated one it says so.
-func (a *app) dataOf(e *event.Event) string {
+func (o *Output) dataOf(e *event.Event) string {
 	switch {
 	case e.Pruned:
 		return "(truncated)"
 	case e.Format != event.JSON:
 		return fmt.Sprintf("(protobuf, %d bytes)", len(e.Data))
 	}
-	return a.out.Data(e.Data, "", e)
+	return o.Data(e.Data, "", e)
 }
 
 // rawData is an event's data on one line, for programs.
@@ -123,5 +124,5 @@ func rawData(e *event.Event) string {
 	if e.Format != event.JSON {
 		return base64.StdEncoding.EncodeToString(e.Data)
 	}
-	return show.Compact(e.Data)
+	return Compact(e.Data)
 }
