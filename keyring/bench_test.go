@@ -43,6 +43,9 @@ func opens(wants []keyring.Want) []keyring.OpenWant {
 	return o
 }
 
+// request is as long as one with two values of 16 characters.
+var request = make([]byte, 150)
+
 // TestWarmAllocates nothing.
 func TestWarmAllocates(t *testing.T) {
 	k, _, wants := warmKeeper(t, 64)
@@ -55,6 +58,14 @@ func TestWarmAllocates(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { _ = k.ForOpening(ctx, open, opened[:]) }); n != 0 {
 		t.Errorf("opening allocates %v times", n)
+	}
+	digest := func() {
+		var room [2]keyring.Digest
+		_, _ = k.RequestDigests(ctx, room[:0], request, true)
+	}
+	digest() // reads the head, if nothing did
+	if n := testing.AllocsPerRun(100, digest); n != 0 {
+		t.Errorf("a digest allocates %v times", n)
 	}
 }
 
@@ -87,6 +98,15 @@ func BenchmarkWarm(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			n := i % len(refs)
 			if _, err := k.Resolve(ctx, refs[n:n+1], true); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("digest", func(b *testing.B) {
+		b.ReportAllocs()
+		var room [1]keyring.Digest
+		for b.Loop() {
+			if _, err := k.RequestDigests(ctx, room[:0], request, false); err != nil {
 				b.Fatal(err)
 			}
 		}

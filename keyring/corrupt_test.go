@@ -342,7 +342,7 @@ func TestErrorsNameNobody(t *testing.T) {
 	_, err = s.open().Resolve(t.Context(), []keyring.Reference{secret}, true)
 	note(err)
 	for _, err := range errs {
-		if err == nil || bytes.Contains([]byte(err.Error()), []byte("lovelace")) {
+		if err == nil || bytes.Contains([]byte(err.Error()), []byte("ada.lovelace")) {
 			t.Errorf("got %v", err)
 		}
 	}

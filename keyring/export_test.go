@@ -72,9 +72,9 @@ func SmallForTest(k *Keeper) { k.sizes = sizes{page: 20, chunk: 80, tokens: 60, 
 
 // WaitingForTest is how many callers wait for the next commit.
 func WaitingForTest(k *Keeper) int {
-	k.queue.mu.Lock()
-	defer k.queue.mu.Unlock()
-	return len(k.queue.waiting)
+	k.changes.mu.Lock()
+	defer k.changes.mu.Unlock()
+	return len(k.changes.waiting)
 }
 
 // RenewedForTest waits for an attempt to unwrap that goes on, if any.
@@ -85,4 +85,11 @@ func RenewedForTest(k *Keeper) {
 	if a != nil {
 		<-a.done
 	}
+}
+
+// AskingForTest is how many callers wait for the next question to the keystore.
+func AskingForTest(k *Keeper) int {
+	k.questions.mu.Lock()
+	defer k.questions.mu.Unlock()
+	return len(k.questions.waiting)
 }

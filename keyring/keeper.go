@@ -45,7 +45,9 @@ type Keeper struct {
 	indexed   atomic.Bool // the lookup index was seen
 	cache     *cache
 	periods   periods
-	queue     queue
+	signers   signers
+	questions group[question, answer]
+	changes   group[storage.KeyChange, storage.KeyOutcome]
 	beginning chan struct{} // one makes the first epoch
 	ending    chan struct{} // one ends a person: the next would be too early
 	sizes     sizes
@@ -88,6 +90,10 @@ func Open(ctx context.Context, keys storage.Keys, service kms.KMS, o Options) (*
 	}
 	k.life, k.end = context.WithCancel(k.root)
 	k.tried = -int64(o.Lease)
+	k.questions.run, k.questions.direct = k.answer, true
+	k.changes.run = func(_ context.Context, c []storage.KeyChange) ([]storage.KeyOutcome, error) {
+		return k.keys.ChangeKeys(k.root, c) // Close waits for it
+	}
 	if err := k.refresh(ctx, true); err != nil {
 		k.end()
 		return nil, err

@@ -465,24 +465,6 @@ func TestApplied(t *testing.T) {
 	}
 }
 
-func TestRequestDigest(t *testing.T) {
-	r := newRig(t)
-	k := r.open()
-	epoch, mac, err := k.RequestDigest(t.Context())
-	if err != nil || epoch != 1 {
-		t.Fatal(epoch, err)
-	}
-	a, ok1 := mac(1, []byte("a"))
-	b, ok2 := mac(1, []byte("b"))
-	if _, ok := mac(2, nil); ok || !ok1 || !ok2 || a == b {
-		t.Error("digests do not tell requests or epochs apart")
-	}
-	_, mac, err = r.open().RequestDigest(t.Context())
-	if again, ok := mac(1, []byte("a")); again != a || !ok || err != nil {
-		t.Error("another Keeper makes another digest", err)
-	}
-}
-
 func TestClosed(t *testing.T) {
 	r := newRig(t)
 	k := r.open()

@@ -192,6 +192,7 @@ func (k *Keeper) see(head storage.KeyHead, now int64) error {
 	if head.Store != k.o.Store && head.Store != (event.StoreID{}) {
 		return foreign(head.Store)
 	}
+	k.signers.permit(nil, 0)
 	for _, known := range k.head.Epochs { // the answer may be older than what is known
 		i := slices.IndexFunc(head.Epochs, func(e storage.Epoch) bool { return e.Number == known.Number })
 		switch {
@@ -336,6 +337,7 @@ func (k *Keeper) known(number uint32) storage.KeyState {
 // expire ends the use of every key in memory. It wants mu.
 func (k *Keeper) expire() {
 	k.lease.Store(nil)
+	k.signers.permit(nil, 0)
 	for number, e := range k.epochs {
 		delete(k.epochs, number)
 		e.retired = true

@@ -52,23 +52,35 @@ func (k *Keeper) fetch(ctx context.Context, h *held, krids []event.KRID) (rings,
 	if len(krids) == 0 {
 		return got, nil
 	}
+	questions := make([]question, len(krids))
+	for i, krid := range krids {
+		questions[i].krid = krid
+	}
 	now := k.tick()
-	found, err := k.keys.Keyrings(ctx, krids)
+	found, err := k.find(ctx, questions)
+	for i := range found {
+		if err = k.add(ctx, h, got, &found[i].keyring, now); err != nil {
+			break
+		}
+	}
 	if err != nil {
+		got.wipe()
 		return nil, err
 	}
-	for i := range found {
-		r, err := k.open(ctx, h, &found[i])
-		if err != nil {
-			got.wipe()
-			return nil, err
-		}
-		if r != nil {
-			r.loaded = now
-			got[r.KRID] = r
-		}
-	}
 	return got, nil
+}
+
+// add opens a record that was read at a tick, unless it is there.
+func (k *Keeper) add(ctx context.Context, h *held, to rings, s *storage.Keyring, now int64) error {
+	if to[s.KRID] != nil {
+		return nil
+	}
+	r, err := k.open(ctx, h, s)
+	if err == nil && r != nil {
+		r.loaded = now
+		to[r.KRID] = r
+	}
+	return err
 }
 
 // open opens a record of the keystore; nil: there is none.

@@ -104,25 +104,18 @@ func validate(r Reference, i int) error {
 
 // lookup finds those who are known, and leaves the others in s.refs.
 func (k *Keeper) lookup(ctx context.Context, h *held, s *search) error {
-	as := k.cache.forgets.Load()
+	as, asked := k.cache.forgets.Load(), k.tick()
 	holders, err := k.holders(ctx, h, s.refs)
 	if err != nil {
 		return err
 	}
 	now := event.Micros(k.o.Clock.Now())
-	var krids []event.KRID
 	for i, o := range holders {
 		if o.suppressed(now) {
 			return erasedSubject("resolve reference %d: its person was erased", s.at[s.refs[i]])
 		}
-		if !o.krid.IsZero() {
-			krids = append(krids, o.krid)
-		}
 	}
-	found, err := k.fetch(ctx, h, krids)
-	if err != nil {
-		return err
-	}
+	found := rings{}
 	defer found.wipe()
 	unknown := s.refs[:0]
 	for i, o := range holders {
@@ -130,6 +123,9 @@ func (k *Keeper) lookup(ctx context.Context, h *held, s *search) error {
 		if o.krid.IsZero() {
 			unknown = append(unknown, ref)
 			continue
+		}
+		if err := k.add(ctx, h, found, &o.keyring, asked); err != nil {
+			return err
 		}
 		if err := found[o.krid].mustHold(ref, o.krid, s.at[ref]); err != nil {
 			return err
@@ -157,8 +153,9 @@ func (r *ring) mustHold(ref Reference, krid event.KRID, i int) error {
 
 // holder is what tokens of a reference say.
 type holder struct {
-	krid  event.KRID
-	until int64 // end of its suppression
+	krid    event.KRID
+	keyring storage.Keyring // of krid
+	until   int64           // end of its suppression
 }
 
 func (h holder) suppressed(now int64) bool { return h.until > now }
@@ -166,27 +163,27 @@ func (h holder) suppressed(now int64) bool { return h.until > now }
 // holders asks for the tokens of references under every epoch held. The newest epoch's counts.
 func (k *Keeper) holders(ctx context.Context, h *held, refs []Reference) ([]holder, error) {
 	each := len(h.all) + 1
-	tokens := make([]storage.LookupToken, 0, each*len(refs))
+	questions := make([]question, 0, each*len(refs))
 	for _, ref := range refs {
-		for _, e := range h.all {
-			tokens = append(tokens, e.Lookup(ref))
+		for n, e := range h.all {
+			questions = append(questions, question{token: e.Lookup(ref), older: n > 0})
 		}
 		// Last: an erasure puts it in the place of the others, so that one of them is seen whenever they are read.
-		tokens = append(tokens, h.current.Suppression(ref))
+		questions = append(questions, question{token: h.current.Suppression(ref)})
 	}
-	found, err := k.keys.Lookups(ctx, tokens)
+	found, err := k.find(ctx, questions)
 	if err != nil {
 		return nil, err
 	}
 	holders := make([]holder, len(refs))
 	for i := range holders {
 		o := &holders[i]
-		for _, l := range found[i*each:][:each] {
-			switch {
+		for _, a := range found[i*each:][:each] {
+			switch l := &a.lookup; {
 			case l.State == storage.KeyDestroyed:
 				o.until = max(o.until, l.Until)
 			case l.State == storage.KeyLive && o.krid.IsZero():
-				o.krid = l.KRID
+				o.krid, o.keyring = l.KRID, a.keyring
 			}
 		}
 	}

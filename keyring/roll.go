@@ -1,12 +1,12 @@
 package keyring
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/storage"
@@ -213,42 +213,59 @@ func (r *roll) stays(err error) error {
 	return nil
 }
 
-// moveAll moves the keyrings of a chunk. While some are being moved, the next are read. Those that are not in it have
-// their turn later.
+// moveAll moves the keyrings of a chunk. While some are being stored, the next are read and wrapped. Those that are not
+// in it have their turn later.
 func (r *roll) moveAll(ctx context.Context, q storage.KeyringQuery, seen []sighting) error {
 	q.Limit = r.k.sizes.moved
-	var reading sync.WaitGroup
-	defer reading.Wait()
-	var next []storage.Keyring
-	var err error
-	read := func() { next, err = r.k.keys.ScanKeyrings(ctx, q) }
-	for read(); ; reading.Wait() {
-		if err != nil || len(next) == 0 {
+	var storing later
+	var stored []storage.KeyChange
+	var outcomes []storage.KeyOutcome // of stored
+	var again []storage.Keyring       // changed meanwhile: they may have more references now
+	for rounds := 0; rounds < maxRounds; rounds++ {
+		var found []storage.Keyring
+		var told []sighting
+		var err error
+		if found, told, seen, err = r.next(ctx, &q, seen); len(found) > 0 {
+			rounds = 0
+		}
+		var changes []storage.KeyChange
+		if err == nil {
+			found, told = append(found, again...), append(told, make([]sighting, len(again))...)
+			changes, err = r.rewrap(ctx, found, told)
+		}
+		if err = cmp.Or(storing.wait(), err); err != nil {
 			return err
 		}
-		found := next
-		q.After = found[len(found)-1].KRID
-		var told []sighting
-		if found, told, seen = match(found, seen); len(found) == 0 {
-			return nil
-		}
-		if len(seen) > 0 {
-			reading.Go(read)
-		} else {
-			next = nil
-		}
-		for round := 0; len(found) > 0; round++ {
-			if round == maxRounds {
-				return contended("the keyrings")
-			}
-			var failed error
-			if found, failed = r.move(ctx, found, told); failed != nil {
-				return failed
-			}
-			told = nil // those that changed meanwhile may have more references now
+		again, err = r.settle(stored, outcomes)
+		if err != nil || len(found)+len(again) == 0 {
+			return err
 		}
 		r.progress(r.done.Keyrings, max(r.done.Keyrings, r.found))
+		stored = changes
+		storing.begin(func() (err error) {
+			outcomes, err = r.k.change(ctx, stored)
+			return err
+		})
 	}
+	return contended("the keyrings")
+}
+
+// next reads keyrings that were seen, and with them how; none: there are no more.
+func (r *roll) next(ctx context.Context, q *storage.KeyringQuery, seen []sighting) (found []storage.Keyring,
+	told, rest []sighting, err error) {
+	if len(seen) == 0 {
+		return nil, nil, nil, nil
+	}
+	found, err = r.k.keys.ScanKeyrings(ctx, *q)
+	if err != nil || len(found) == 0 {
+		return nil, nil, nil, err
+	}
+	q.After = found[len(found)-1].KRID
+	found, told, rest = match(found, seen)
+	if len(found) == 0 {
+		rest = nil
+	}
+	return found, told, rest, nil
 }
 
 // match leaves only those keyrings that were seen, with how they were seen, index by index. rest is what may still
@@ -267,17 +284,8 @@ func match(found []storage.Keyring, seen []sighting) (kept []storage.Keyring, to
 // mostAhead is how many keyrings others may have moved, one behind the other, before the rest is left to the next pass.
 const mostAhead = 10_000
 
-// move wraps keyrings anew, and returns as they are now those that changed meanwhile. told says, by index, as of which
-// version they have their tokens; nil: it is not known of any.
-func (r *roll) move(ctx context.Context, found []storage.Keyring, told []sighting) ([]storage.Keyring, error) {
-	changes, err := r.rewrap(ctx, found, told)
-	if err != nil {
-		return nil, err
-	}
-	outcomes, err := r.k.change(ctx, changes)
-	if err != nil {
-		return nil, err
-	}
+// settle counts what was moved, and returns as they are now those keyrings that changed meanwhile.
+func (r *roll) settle(changes []storage.KeyChange, outcomes []storage.KeyOutcome) ([]storage.Keyring, error) {
 	var again []storage.Keyring
 	for i, o := range outcomes {
 		switch {
@@ -300,14 +308,14 @@ func (r *roll) behind(s *storage.Keyring) bool {
 	return s.State == storage.KeyLive && s.Epoch < r.h.current.Number && !r.doubled[s.KRID]
 }
 
-// rewrap makes the changes that move keyrings.
+// rewrap makes the changes that move keyrings. told says, by index, as of which version they have their tokens.
 func (r *roll) rewrap(ctx context.Context, found []storage.Keyring, told []sighting) ([]storage.KeyChange, error) {
 	changes := make([]storage.KeyChange, len(found))
 	errs, err := r.k.openEach(ctx, r.h, found, func(i int, ring *ring) error {
 		if !r.behind(&found[i]) {
 			return nil
 		}
-		ring.moved = told != nil && told[i].version == ring.Version
+		ring.moved = told[i].version == ring.Version
 		return r.k.seal(r.h, ring, r.k.dir.Load(), &changes[i])
 	})
 	if err != nil {

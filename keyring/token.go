@@ -2,6 +2,7 @@ package keyring
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -153,13 +154,33 @@ type indexer struct {
 	doubled func(pair, event.KRID)
 }
 
+// add stores tokens. While some are being stored, it is looked which of the next are there.
 func (x *indexer) add(ctx context.Context, pairs []pair) error {
+	var storing later
 	for part := range slices.Chunk(x.single(pairs), x.k.sizes.tokens) {
-		if err := x.addPart(ctx, part); err != nil {
+		var err error
+		if !x.replace {
+			part, err = x.absent(ctx, part)
+		}
+		if err = cmp.Or(storing.wait(), err); err != nil {
 			return err
 		}
+		storing.begin(func() error { return x.addPart(ctx, part) })
 	}
-	return nil
+	return storing.wait()
+}
+
+// later is one thing that is done while the next is prepared.
+type later struct {
+	group sync.WaitGroup
+	err   error
+}
+
+func (l *later) begin(do func() error) { l.group.Go(func() { l.err = do() }) }
+
+func (l *later) wait() error {
+	l.group.Wait()
+	return l.err
 }
 
 // single leaves each token out but once.
@@ -177,6 +198,7 @@ func (x *indexer) single(pairs []pair) []pair {
 	return single
 }
 
+// addPart stores tokens, whatever is there: nobody but the person they are of can have come by them meanwhile.
 func (x *indexer) addPart(ctx context.Context, part []pair) error {
 	for range maxRounds {
 		var err error
@@ -188,36 +210,24 @@ func (x *indexer) addPart(ctx context.Context, part []pair) error {
 		if len(part) == 0 {
 			return nil
 		}
-		next := nextVersion(x.guard)
-		o, err := x.k.changeOne(ctx, x.change(part, next))
-		switch {
-		case err != nil:
-			return err
-		case o.Stored:
-			x.guard = *next
-			return nil
-		case o.Lookup != nil:
-			part, err = x.absent(ctx, part)
-		default:
-			x.guard, err = x.k.oldest(ctx)
-			x.suspect = true
+		c := storage.KeyChange{Epoch: nextVersion(x.guard), Replace: make([]storage.Lookup, len(part))}
+		for i, p := range part {
+			c.Replace[i] = storage.Lookup{Token: p.token, State: storage.KeyLive, KRID: p.krid}
 		}
+		o, err := x.k.changeOne(ctx, c)
 		if err != nil {
 			return err
 		}
+		if o.Stored {
+			x.guard = *c.Epoch
+			return nil
+		}
+		if x.guard, err = x.k.oldest(ctx); err != nil {
+			return err
+		}
+		x.suspect = true
 	}
 	return contended("the lookup tokens")
-}
-
-func (x *indexer) change(part []pair, guard *storage.Epoch) storage.KeyChange {
-	list := make([]storage.Lookup, len(part))
-	for i, p := range part {
-		list[i] = storage.Lookup{Token: p.token, State: storage.KeyLive, KRID: p.krid}
-	}
-	if x.replace {
-		return storage.KeyChange{Epoch: guard, Replace: list}
-	}
-	return storage.KeyChange{Epoch: guard, Add: list}
 }
 
 // alive leaves out the tokens of those who were erased.

@@ -36,8 +36,10 @@ func (r *rig) watched(before func([]storage.KeyChange)) *keyring.Keeper {
 	return k
 }
 
-// tellsMany tells whether a change adds tokens of many persons.
-func tellsMany(c storage.KeyChange) bool { return c.Epoch != nil && len(c.Add) > 1 }
+// tellsMany tells whether a change writes tokens of many persons.
+func tellsMany(c storage.KeyChange) bool {
+	return c.Keyring == nil && c.Epoch != nil && len(c.Replace) > 1
+}
 
 // TestErasedWhileTokensAreMade: nothing leads to a person who is erased after a roll has read the keyring and before it
 // writes the token, whether the roll goes on or ends there.

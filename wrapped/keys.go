@@ -71,8 +71,8 @@ func (e *Keys) Wipe() {
 	e.Retention, e.Tombstone = nil, nil
 }
 
-// Request is the key that makes request digests.
-func (e *Keys) Request() [32]byte { return [32]byte(e.key(keyRequest)) }
+// Request is the digest of a request.
+func (e *Keys) Request(data []byte) [32]byte { return mac(e.key(keyRequest), data) }
 
 // Share copies the key that every epoch has to the keys of another one.
 func (e *Keys) Share(raw []byte) {

@@ -107,12 +107,44 @@ func RetentionAAD(store event.StoreID, r *storage.RetentionKey) []byte {
 
 // token stands for a reference under a key: the first half of an HMAC.
 func token(key []byte, label string, r Reference) storage.LookupToken {
-	mac := hmac.New(sha256.New, key)
 	b := make([]byte, 0, 128)
 	b = append(binary.BigEndian.AppendUint16(append(b, label...), uint16(len(r.Kind))), r.Kind...)
 	b = append(binary.BigEndian.AppendUint32(b, uint32(len(r.Ref))), r.Ref...)
-	mac.Write(b)
-	return storage.LookupToken(mac.Sum(b[:0])[:len(storage.LookupToken{})])
+	sum := mac(key, b)
+	return storage.LookupToken(sum[:len(storage.LookupToken{})])
+}
+
+// short is how many bytes are hashed on the stack.
+const short = 1024 - sha256.BlockSize
+
+// mac is HMAC-SHA256 under a key of 32 bytes. It allocates nothing for data that is short.
+func mac(key, data []byte) [32]byte {
+	if len(data) > short {
+		h := hmac.New(sha256.New, key)
+		h.Write(data)
+		return [32]byte(h.Sum(nil))
+	}
+	var b [sha256.BlockSize + short]byte
+	return digest(b[:], key, data)
+}
+
+// digest is HMAC-SHA256 by its definition (RFC 2104) under a key of 32 bytes. b is room for a block and data, or 96
+// bytes, all zero, and is cleared.
+func digest(b, key, data []byte) (sum [32]byte) {
+	b = b[:sha256.BlockSize+max(len(data), sha256.Size)]
+	copy(b, key)
+	for i := range sha256.BlockSize {
+		b[i] ^= 0x36
+	}
+	copy(b[sha256.BlockSize:], data)
+	sum = sha256.Sum256(b[:sha256.BlockSize+len(data)])
+	for i := range sha256.BlockSize {
+		b[i] ^= 0x36 ^ 0x5c
+	}
+	copy(b[sha256.BlockSize:], sum[:])
+	sum = sha256.Sum256(b[:sha256.BlockSize+sha256.Size])
+	clear(b)
+	return sum
 }
 
 // expand derives a key from one that is uniformly random.
@@ -120,24 +152,9 @@ func expand(key []byte, info string) ([]byte, error) {
 	return hkdf.Expand(sha256.New, key, info, 32)
 }
 
-// Extract is HKDF-Extract with SHA-256 (RFC 5869), HMAC under salt over ikm, for lengths that are fixed: it is the one
-// derivation of every opening and allocates nothing.
+// Extract is HKDF-Extract with SHA-256 (RFC 5869), HMAC under salt over ikm. It is the one derivation of every opening
+// and allocates nothing.
 func Extract(salt, ikm *[32]byte) (prk [32]byte) {
-	var b [96]byte
-	for i := range 64 {
-		b[i] = 0x36
-	}
-	for i := range salt {
-		b[i] ^= salt[i]
-	}
-	copy(b[64:], ikm[:])
-	inner := sha256.Sum256(b[:])
-	for i := range 64 {
-		b[i] ^= 0x36 ^ 0x5c
-	}
-	copy(b[64:], inner[:])
-	prk = sha256.Sum256(b[:])
-	clear(b[:])
-	clear(inner[:])
-	return prk
+	var b [sha256.BlockSize + sha256.Size]byte
+	return digest(b[:], salt[:], ikm[:])
 }

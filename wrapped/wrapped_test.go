@@ -3,6 +3,7 @@ package wrapped_test
 import (
 	"bytes"
 	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
 	"testing"
@@ -141,5 +142,25 @@ func TestOpen(t *testing.T) {
 	keys.Wipe()
 	if !bytes.Equal(raw, make([]byte, len(raw))) {
 		t.Error("keys are left in memory")
+	}
+}
+
+// TestRequest compares the digest of requests of any length with the standard library's.
+func TestRequest(t *testing.T) {
+	raw := make([]byte, wrapped.KeysSize)
+	for i := range raw {
+		raw[i] = byte(i % 251)
+	}
+	keys, err := wrapped.NewKeys(1, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := bytes.Repeat([]byte{1, 2, 3, 0xff, 0}, 500)
+	for n := range data {
+		mac := hmac.New(sha256.New, raw[259*32:])
+		mac.Write(data[:n])
+		if got := keys.Request(data[:n]); !bytes.Equal(got[:], mac.Sum(nil)) {
+			t.Fatalf("of %d bytes it is %x", n, got)
+		}
 	}
 }

@@ -28,8 +28,8 @@ func (l *listed) Next(p event.Position) (event.Position, bool, error) {
 	return 0, false, nil
 }
 
-// TestAnyOf holds that what any of several lists has is found once and in order, and that no list is searched more often
-// than it has candidates: one that has none would be searched to its end for each that another has.
+// TestAnyOf holds that what any of several lists has is found once and in order, and that no list is searched more
+// often than it has candidates: one that has none would be searched to its end for each that another has.
 func TestAnyOf(t *testing.T) {
 	for seed := range uint64(500) {
 		random := rand.New(rand.NewPCG(seed, 1))
