@@ -62,7 +62,8 @@ func Prepare(seed Hash, slots []Slot, scratch *Scratch) (p Prepared) {
 	p.salt = scratch.salt(KindVersion, "")
 	nodes := scratch.nodes[:0]
 	for i := range slots {
-		nodes = append(nodes, scratch.slotHash(&slots[i]))
+		slot := &slots[i]
+		nodes = append(nodes, scratch.slotHash(scratch.salt(slot.Kind, slot.Path), slot))
 	}
 	scratch.nodes = nodes
 	// Slot i of the event is nodes[i-1]. The siblings of slot 0 cover the slots [1,2) [2,4) [4,8) … [2^k, n).
@@ -131,9 +132,8 @@ func (s *Scratch) resume(state []byte) {
 	s.digest.Write(s.buf)
 }
 
-// slotHash is SlotHash under the seed of the last key.
-func (s *Scratch) slotHash(slot *Slot) Hash {
-	salt := s.salt(slot.Kind, slot.Path)
+// slotHash is SlotHash with memory that is used again.
+func (s *Scratch) slotHash(salt Hash, slot *Slot) Hash {
 	s.buf = appendSlotHead(s.buf[:0], salt, slot)
 	if slot.State != Value {
 		return sha256.Sum256(s.buf)
@@ -149,16 +149,32 @@ func (s *Scratch) slotHash(slot *Slot) Hash {
 	return Hash(s.buf)
 }
 
-// Root is the function Root with memory that is used again: what a box commitment is made with.
+// few is up to how many slots states that are kept do not pay.
+const few = 2
+
+// Root is the function Root with memory that is used again: what a box commitment is made with. It keeps nothing of the
+// values.
 func (s *Scratch) Root(seed Hash, slots []Slot) Hash {
 	if len(slots) == 0 {
 		return root(nil)
 	}
-	s.key(&seed)
+	if len(slots) > few {
+		s.key(&seed)
+	}
 	nodes := s.nodes[:0]
 	for i := range slots {
-		nodes = append(nodes, s.slotHash(&slots[i]))
+		slot := &slots[i]
+		var salt Hash
+		if len(slots) > few {
+			salt = s.salt(slot.Kind, slot.Path)
+		} else {
+			var room [Block]byte
+			s.buf = append(appendSaltInfo(append(s.buf[:0], room[:]...), slot.Kind, slot.Path), 0x01)
+			salt = MAC(s.buf, &seed)
+		}
+		nodes = append(nodes, s.slotHash(salt, slot))
 	}
+	clear(s.buf[:cap(s.buf)])
 	s.nodes = nodes
 	return fold(nodes)
 }

@@ -3,8 +3,6 @@ package privacy
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"io"
 	"slices"
@@ -29,7 +27,7 @@ type bench struct {
 	boxes    []sealed.Box // likewise
 	info     []byte
 	aad      []byte
-	key      [32]byte
+	key      [32]byte         // of the box at hand
 	values   []schema.Filling // of one event
 	findings schema.Findings  // in what is open of one event
 }
@@ -60,14 +58,13 @@ func (w *bench) commit(c *sealed.Content) [32]byte {
 func (w *bench) seal(box *sealed.Box, place *sealed.Place, c *sealed.Content, keys []prk, rand io.Reader) error {
 	w.plain = sealed.AppendContent(w.plain[:0], c)
 	w.aad = box.AppendAAD(w.aad[:0], place)
-	var key [32]byte
-	defer clear(key[:])
+	defer clear(w.key[:])
 	if !box.Joint {
-		key = w.expand(&keys[0], box, place, 0)
-	} else if err := w.wrap(box, place, keys, &key, rand); err != nil {
+		w.key = w.expand(&keys[0], box, place, 0)
+	} else if err := w.wrap(box, place, keys, rand); err != nil {
 		return err
 	}
-	gcm, err := newGCM(&key)
+	gcm, err := newGCM(&w.key)
 	if err != nil {
 		return err
 	}
@@ -81,8 +78,8 @@ func (w *bench) seal(box *sealed.Box, place *sealed.Place, c *sealed.Content, ke
 }
 
 // wrap makes the key of a joint box and seals it for each owner.
-func (w *bench) wrap(box *sealed.Box, place *sealed.Place, keys []prk, key *[32]byte, rand io.Reader) error {
-	if _, err := io.ReadFull(rand, key[:]); err != nil {
+func (w *bench) wrap(box *sealed.Box, place *sealed.Place, keys []prk, rand io.Reader) error {
+	if _, err := io.ReadFull(rand, w.key[:]); err != nil {
 		return fmt.Errorf("seal: read randomness: %w", err)
 	}
 	for i := range box.Owners {
@@ -96,7 +93,7 @@ func (w *bench) wrap(box *sealed.Box, place *sealed.Place, keys []prk, key *[32]
 		if _, err := io.ReadFull(rand, wrapped[:sealed.NonceBytes]); err != nil {
 			return fmt.Errorf("seal: read randomness: %w", err)
 		}
-		gcm.Seal(wrapped[sealed.NonceBytes:sealed.NonceBytes], wrapped[:sealed.NonceBytes], key[:], w.aad)
+		gcm.Seal(wrapped[sealed.NonceBytes:sealed.NonceBytes], wrapped[:sealed.NonceBytes], w.key[:], w.aad)
 	}
 	return nil
 }
@@ -150,31 +147,11 @@ func damagedBox(box *sealed.Box, place *sealed.Place) error {
 		Next:    "run lethe doctor, and restore a backup"}
 }
 
-// expand is HKDF-Expand (RFC 5869) for one block of output, which is HMAC-SHA256(key, info ‖ 0x01). It is written out
-// by the definition of HMAC (RFC 2104), for it is done for every box and crypto/hmac allocates its states each time.
-func (w *bench) expand(key *prk, box *sealed.Box, place *sealed.Place, owner int) (out [32]byte) {
-	inner := append(w.info[:0], innerPad[:]...)
-	subtle.XORBytes(inner, inner, key[:])
-	w.info = append(box.AppendInfo(inner, place, owner), 0x01)
-	var outer [sha256.BlockSize + sha256.Size]byte
-	copy(outer[:], outerPad[:])
-	subtle.XORBytes(outer[:], outer[:], key[:])
-	sum := sha256.Sum256(w.info)
-	copy(outer[sha256.BlockSize:], sum[:])
-	clear(w.info[:sha256.BlockSize])
-	out = sha256.Sum256(outer[:])
-	clear(outer[:])
-	return out
-}
-
-// innerPad and outerPad are the blocks that HMAC adds its key to.
-var innerPad, outerPad = pad(0x36), pad(0x5c)
-
-func pad(b byte) (block [sha256.BlockSize]byte) {
-	for i := range block {
-		block[i] = b
-	}
-	return block
+// expand is HKDF-Expand (RFC 5869) for one block of output, which is HMAC-SHA256(key, info ‖ 0x01).
+func (w *bench) expand(key *prk, box *sealed.Box, place *sealed.Place, owner int) [32]byte {
+	var room [ledger.Block]byte
+	w.info = append(box.AppendInfo(append(w.info[:0], room[:]...), place, owner), 0x01)
+	return ledger.MAC(w.info, key)
 }
 
 func newGCM(key *[32]byte) (cipher.AEAD, error) {

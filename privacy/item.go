@@ -22,10 +22,12 @@ type item struct {
 	draft  *event.Draft
 	plan   schema.Plan // nil: no schema
 	found  schema.Findings
-	owners []who    // of the values found, one after the other
-	count  []int    // of owners, value by value
-	alias  []who    // of the references found
-	marked []marked // personal metadata
+	owners []who        // of the values found, one after the other
+	count  []int        // of owners, value by value
+	alias  []who        // of the references found
+	holes  []uint32     // where the values found were, value by value
+	krids  []event.KRID // of alias
+	marked []marked     // personal metadata
 	boxes  []pending
 	out    *log.Sealed
 }
@@ -47,17 +49,23 @@ type pending struct {
 // clear forgets what was personal, and keeps the memory.
 func (it *item) clear() {
 	values, references := it.found.Values, it.found.References
-	clear(values)
+	for i := range values {
+		subjects := values[i].Subjects
+		clear(subjects)
+		values[i] = schema.Value{Subjects: subjects[:0]} // Locate takes the room again
+	}
 	clear(references)
 	boxes := it.boxes[:cap(it.boxes)] // those that were dropped, too
 	for i := range boxes {
-		clear(boxes[i].content.Slots)
-		boxes[i] = pending{content: sealed.Content{Slots: boxes[i].content.Slots[:0]}}
+		b := &boxes[i]
+		clear(b.content.Slots)
+		clear(b.box.Owners)
+		*b = pending{content: sealed.Content{Slots: b.content.Slots[:0]}, box: sealed.Box{Owners: b.box.Owners[:0]}}
 	}
 	clear(it.marked)
 	*it = item{
 		found: schema.Findings{Values: values[:0], References: references[:0]}, owners: it.owners[:0], count: it.count[:0],
-		alias: it.alias[:0], marked: it.marked[:0], boxes: it.boxes[:0],
+		alias: it.alias[:0], holes: it.holes[:0], krids: it.krids[:0], marked: it.marked[:0], boxes: it.boxes[:0],
 	}
 }
 
@@ -268,14 +276,14 @@ func (it *item) subject(w *work, x who) {
 }
 
 func (it *item) cut(w *work) error {
-	alias := make([]event.KRID, len(it.alias))
-	for i, x := range it.alias {
-		alias[i] = w.krid(x)
+	for _, x := range it.alias {
+		it.krids = append(it.krids, w.krid(x))
 	}
-	open, holes, err := it.plan.Cut(it.draft.Data, &it.found, alias, nil)
+	open, holes, err := it.plan.Cut(it.draft.Data, &it.found, it.krids, it.holes)
 	if err != nil {
 		return err
 	}
+	it.holes = holes
 	owners := it.owners
 	for i := range it.found.Values {
 		v := &it.found.Values[i]
@@ -348,9 +356,9 @@ func (it *item) add(w *work, m *schema.Mark, bucket int64, krids []event.KRID) (
 	b := &it.boxes[len(it.boxes)-1]
 	b.content.Slots = b.content.Slots[:0]
 	b.box = sealed.Box{Group: m.Group, Class: m.Retention, Bucket: bucket, Collection: it.draft.Collection,
-		Joint: len(krids) > 1, Owners: make([]sealed.Owner, len(krids))}
-	for i, k := range krids {
-		b.box.Owners[i].KRID = k
+		Joint: len(krids) > 1, Owners: b.box.Owners[:0]}
+	for _, k := range krids {
+		b.box.Owners = append(b.box.Owners, sealed.Owner{KRID: k})
 	}
 	return b, w.random(b.content.Seed[:])
 }

@@ -72,7 +72,7 @@ func (e *Keys) Wipe() {
 }
 
 // Request is the digest of a request.
-func (e *Keys) Request(data []byte) [32]byte { return mac(e.key(keyRequest), data) }
+func (e *Keys) Request(data []byte) [32]byte { return mac((*[32]byte)(e.key(keyRequest)), data) }
 
 // Share copies the key that every epoch has to the keys of another one.
 func (e *Keys) Share(raw []byte) {

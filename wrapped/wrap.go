@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/ledger"
 	"github.com/lethe-es/lethe/storage"
 )
 
@@ -110,40 +111,23 @@ func token(key []byte, label string, r Reference) storage.LookupToken {
 	b := make([]byte, 0, 128)
 	b = append(binary.BigEndian.AppendUint16(append(b, label...), uint16(len(r.Kind))), r.Kind...)
 	b = append(binary.BigEndian.AppendUint32(b, uint32(len(r.Ref))), r.Ref...)
-	sum := mac(key, b)
+	sum := mac((*[32]byte)(key), b)
 	return storage.LookupToken(sum[:len(storage.LookupToken{})])
 }
 
 // short is how many bytes are hashed on the stack.
-const short = 1024 - sha256.BlockSize
+const short = 1024 - ledger.Block
 
 // mac is HMAC-SHA256 under a key of 32 bytes. It allocates nothing for data that is short.
-func mac(key, data []byte) [32]byte {
+func mac(key *[32]byte, data []byte) [32]byte {
 	if len(data) > short {
-		h := hmac.New(sha256.New, key)
+		h := hmac.New(sha256.New, key[:])
 		h.Write(data)
 		return [32]byte(h.Sum(nil))
 	}
-	var b [sha256.BlockSize + short]byte
-	return digest(b[:], key, data)
-}
-
-// digest is HMAC-SHA256 by its definition (RFC 2104) under a key of 32 bytes. b is room for a block and data, or 96
-// bytes, all zero, and is cleared.
-func digest(b, key, data []byte) (sum [32]byte) {
-	b = b[:sha256.BlockSize+max(len(data), sha256.Size)]
-	copy(b, key)
-	for i := range sha256.BlockSize {
-		b[i] ^= 0x36
-	}
-	copy(b[sha256.BlockSize:], data)
-	sum = sha256.Sum256(b[:sha256.BlockSize+len(data)])
-	for i := range sha256.BlockSize {
-		b[i] ^= 0x36 ^ 0x5c
-	}
-	copy(b[sha256.BlockSize:], sum[:])
-	sum = sha256.Sum256(b[:sha256.BlockSize+sha256.Size])
-	clear(b)
+	var b [ledger.Block + short]byte
+	sum := ledger.MAC(b[:ledger.Block+copy(b[ledger.Block:], data)], key)
+	clear(b[:])
 	return sum
 }
 
@@ -155,6 +139,9 @@ func expand(key []byte, info string) ([]byte, error) {
 // Extract is HKDF-Extract with SHA-256 (RFC 5869), HMAC under salt over ikm. It is the one derivation of every opening
 // and allocates nothing.
 func Extract(salt, ikm *[32]byte) (prk [32]byte) {
-	var b [sha256.BlockSize + sha256.Size]byte
-	return digest(b[:], salt[:], ikm[:])
+	var b [ledger.Block + len(prk)]byte
+	copy(b[ledger.Block:], ikm[:])
+	prk = ledger.MAC(b[:], salt)
+	clear(b[:])
+	return prk
 }
