@@ -11,7 +11,7 @@ import (
 // carry a scan.
 const (
 	firstPage = 256
-	fullPage  = 1024
+	fullPage  = 2048
 )
 
 // pages walks q page by page up to the head, or to q.To. The next page is read while the caller is at the present one,
