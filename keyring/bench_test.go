@@ -61,7 +61,7 @@ func TestWarmAllocates(t *testing.T) {
 	}
 	digest := func() {
 		var room [2]keyring.Digest
-		_, _ = k.RequestDigests(ctx, room[:0], request, true)
+		_, _ = k.RequestDigests(ctx, room[:0], request)
 	}
 	digest() // reads the head, if nothing did
 	if n := testing.AllocsPerRun(100, digest); n != 0 {
@@ -106,7 +106,7 @@ func BenchmarkWarm(b *testing.B) {
 		b.ReportAllocs()
 		var room [1]keyring.Digest
 		for b.Loop() {
-			if _, err := k.RequestDigests(ctx, room[:0], request, false); err != nil {
+			if _, err := k.RequestDigests(ctx, room[:0], request); err != nil {
 				b.Fatal(err)
 			}
 		}

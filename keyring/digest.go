@@ -13,13 +13,12 @@ type Digest struct {
 	Sum   [32]byte
 }
 
-// RequestDigests appends to dst the digest of a request under the current epoch and, with all, under every earlier one
-// that is live, newest first. By them two requests are compared without keeping their content. If there is no epoch
-// yet, one is made.
-func (k *Keeper) RequestDigests(ctx context.Context, dst []Digest, data []byte, all bool) ([]Digest, error) {
+// RequestDigests appends to dst the digest of a request under every epoch that is live, the current one first. By them
+// two requests are compared without keeping their content. If there is no epoch yet, one is made.
+func (k *Keeper) RequestDigests(ctx context.Context, dst []Digest, data []byte) ([]Digest, error) {
 	now := k.tick()
 	if k.leased(now) {
-		if warm, ok := k.sign(dst, data, all, now); ok {
+		if warm, ok := k.sign(dst, data, now); ok {
 			return warm, nil
 		}
 	}
@@ -33,14 +32,12 @@ func (k *Keeper) RequestDigests(ctx context.Context, dst []Digest, data []byte, 
 			Hint("try again")
 	}
 	k.permit()
-	return digests(dst, h.all, data, all), nil
+	return digests(dst, h.all, data), nil
 }
 
-func digests(dst []Digest, epochs []*epoch, data []byte, all bool) []Digest {
+func digests(dst []Digest, epochs []*epoch, data []byte) []Digest {
 	for _, e := range epochs {
-		if dst = append(dst, Digest{e.Number, e.Request(data)}); !all {
-			break
-		}
+		dst = append(dst, Digest{e.Number, e.Request(data)})
 	}
 	return dst
 }
@@ -54,14 +51,14 @@ type signers struct {
 }
 
 // sign answers if nothing has to be asked first.
-func (k *Keeper) sign(dst []Digest, data []byte, all bool, now int64) ([]Digest, bool) {
+func (k *Keeper) sign(dst []Digest, data []byte, now int64) ([]Digest, bool) {
 	s := &k.signers
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if len(s.epochs) == 0 || !k.cache.fresh(now, s.read) {
 		return dst, false
 	}
-	return digests(dst, s.epochs, data, all), true
+	return digests(dst, s.epochs, data), true
 }
 
 // permit has these epochs sign, as of when the head was read.

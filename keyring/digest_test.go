@@ -16,9 +16,9 @@ import (
 )
 
 // digests are those of a request, by epoch, newest first.
-func digests(t testing.TB, k *keyring.Keeper, data string, all bool) []keyring.Digest {
+func digests(t testing.TB, k *keyring.Keeper, data string) []keyring.Digest {
 	t.Helper()
-	d, err := k.RequestDigests(t.Context(), nil, []byte(data), all)
+	d, err := k.RequestDigests(t.Context(), nil, []byte(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,25 +28,22 @@ func digests(t testing.TB, k *keyring.Keeper, data string, all bool) []keyring.D
 func TestRequestDigests(t *testing.T) {
 	r := newRig(t)
 	k := r.open()
-	first := digests(t, k, "a", true)
-	if len(first) != 1 || first[0].Epoch != 1 || first[0].Sum == digests(t, k, "b", false)[0].Sum {
+	first := digests(t, k, "a")
+	if len(first) != 1 || first[0].Epoch != 1 || first[0].Sum == digests(t, k, "b")[0].Sum {
 		t.Fatalf("got %v, which do not tell requests apart", first)
 	}
-	if diff := cmp.Diff(first, digests(t, r.open(), "a", true)); diff != "" {
+	if diff := cmp.Diff(first, digests(t, r.open(), "a")); diff != "" {
 		t.Errorf("another Keeper makes another digest:\n%s", diff)
 	}
 	roll(t, k)
 	for range 2 { // cold, and warm
-		both := digests(t, k, "a", true)
+		both := digests(t, k, "a")
 		if len(both) != 2 || both[0].Epoch != 2 || both[1] != first[0] || both[0].Sum == first[0].Sum {
 			t.Errorf("got %v after %v", both, first)
 		}
-		if diff := cmp.Diff(both[:1], digests(t, k, "a", false)); diff != "" {
-			t.Errorf("of the current epoch alone (-want +got):\n%s", diff)
-		}
 	}
 	kept := []keyring.Digest{{Epoch: 9}}
-	if d, err := k.RequestDigests(t.Context(), kept, nil, true); err != nil || len(d) != 3 || d[0] != kept[0] {
+	if d, err := k.RequestDigests(t.Context(), kept, nil); err != nil || len(d) != 3 || d[0] != kept[0] {
 		t.Errorf("appended to something it is %v: %v", d, err)
 	}
 }
@@ -59,7 +56,7 @@ func TestNoDigestOfEpochThatEnded(t *testing.T) {
 	roll(t, k)
 	r.clock.Move(17 * time.Minute)
 	for _, k := range []*keyring.Keeper{k, other} {
-		if d := digests(t, k, "a", true); len(d) != 2 {
+		if d := digests(t, k, "a"); len(d) != 2 {
 			t.Fatalf("before, there are %v", d)
 		}
 	}
@@ -69,7 +66,7 @@ func TestNoDigestOfEpochThatEnded(t *testing.T) {
 	r.clock.Move(time.Minute) // by then the other one reads the head again
 	for _, k := range []*keyring.Keeper{k, other} {
 		for range 2 {
-			if d := digests(t, k, "a", true); len(d) != 1 || d[0].Epoch != 2 {
+			if d := digests(t, k, "a"); len(d) != 1 || d[0].Epoch != 2 {
 				t.Errorf("after the end of epoch 1 there are %v", d)
 			}
 		}
@@ -80,23 +77,23 @@ func TestNoDigestOfEpochThatEnded(t *testing.T) {
 func TestNoDigestAfterLease(t *testing.T) {
 	r := newRig(t)
 	k, _ := known(t, r)
-	digests(t, k, "a", true)
+	digests(t, k, "a")
 	secrets := keyring.SecretsForTest(k)
 	r.service.Set(kmstest.Down)
 	r.clock.Move(15*time.Minute - time.Second)
-	digests(t, k, "a", true)
+	digests(t, k, "a")
 	keyring.RenewedForTest(k)
 	r.clock.Move(time.Second)
-	d, err := k.RequestDigests(t.Context(), nil, []byte("a"), false)
+	d, err := k.RequestDigests(t.Context(), nil, []byte("a"))
 	wantError(t, err, event.ErrUnavailable, "kms_unavailable")
 	if len(d) != 0 {
 		t.Errorf("after the lease there are %v", d)
 	}
 	wantZero(t, secrets)
 	r.service.Set(kmstest.Well)
-	digests(t, k, "a", true)
+	digests(t, k, "a")
 	k.Close()
-	_, err = k.RequestDigests(t.Context(), nil, []byte("a"), false)
+	_, err = k.RequestDigests(t.Context(), nil, []byte("a"))
 	wantError(t, err, event.ErrUnavailable, "keeper_closed")
 }
 
@@ -110,7 +107,7 @@ type summing struct {
 func (s *summing) run(t *testing.T, k *keyring.Keeper) {
 	var room [4]keyring.Digest
 	for !s.stop.Load() {
-		made, err := k.RequestDigests(t.Context(), room[:0], []byte("a"), true)
+		made, err := k.RequestDigests(t.Context(), room[:0], []byte("a"))
 		if err != nil {
 			t.Error(err)
 			return

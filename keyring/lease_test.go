@@ -27,7 +27,7 @@ func try(ctx context.Context, k *keyring.Keeper, krid event.KRID, fresh keyring.
 	_, errs["resolve"] = k.Resolve(ctx, []keyring.Reference{fresh}, true)
 	errs["seal"] = k.ForSealing(ctx, []keyring.Want{want(krid, "contact")}, key[:])
 	errs["open"] = k.ForOpening(ctx, []keyring.OpenWant{{Want: want(krid, "contact"), Generation: 1}}, opened[:])
-	_, errs["digest"] = k.RequestDigests(ctx, nil, nil, true)
+	_, errs["digest"] = k.RequestDigests(ctx, nil, nil)
 	return errs
 }
 

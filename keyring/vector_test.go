@@ -273,7 +273,7 @@ func (x *example) epoch(krid event.KRID) {
 		x.Part(fmt.Sprintf("key %d, %s", 256+i, label), x.key(256+i))
 	}
 	x.WriteString("\n")
-	digests, err := x.k.RequestDigests(x.t.Context(), nil, []byte("request"), false)
+	digests, err := x.k.RequestDigests(x.t.Context(), nil, []byte("request"))
 	x.do(err)
 	sum = digests[0].Sum
 	if !bytes.Equal(sum[:], x.tinkMAC(x.key(259), []byte("request"))) {

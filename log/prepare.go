@@ -337,6 +337,9 @@ func (r *prepared) same(stored [32]byte) bool {
 		return false
 	}
 	epoch := binary.BigEndian.Uint32(stored[16:])
+	if epoch == 0 {
+		return false
+	}
 	for i := range r.sealing.Digests {
 		if d := &r.sealing.Digests[i]; d.Epoch == epoch {
 			return d.join(r.open) == stored

@@ -54,6 +54,56 @@ func TestNothingOpensWithoutRecord(t *testing.T) {
 	}
 }
 
+// fencing is a use log during whose every record somebody is restricted.
+type fencing struct {
+	storage.Uses
+	fence    func()
+	recorded int
+}
+
+func (f *fencing) RecordUses(ctx context.Context, u []storage.Use) error {
+	f.recorded++
+	f.fence()
+	return f.Uses.RecordUses(ctx, u)
+}
+
+// TestOthersFencedMeanwhile: an opening ends, with one use on record, however often others are restricted meanwhile;
+// and where it is the person himself nothing is opened.
+func TestOthersFencedMeanwhile(t *testing.T) {
+	r := newRig(t)
+	uses := &fencing{Uses: r.keys}
+	r.open(uses)
+	r.declare()
+	ctx := context.Background()
+	alias := func(ref string) (event.KRID, log.Result) {
+		result := r.mustAppend(event.Stream("customer", ref), event.Draft{Type: "Registered",
+			Data: fmt.Appendf(nil, `{"customer":%q,"name":"Ada Lovelace"}`, ref)})
+		krid, err := event.ParseKRID(r.records(result)[0].Stream.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return krid, result
+	}
+	own, result := alias(applicant)
+	restrict := func(krid event.KRID) func() {
+		return func() {
+			restricted := policy.SubjectRestricted{Principal: krid, Ground: policy.Unlawful}
+			if _, err := r.Record(ctx, event.Actor{}, event.ID{}, restricted); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	other, _ := alias("somebody.else.of.the.bank")
+	uses.fence = restrict(other)
+	if e := r.read(contract, result)[0]; len(e.Withheld) > 0 || uses.recorded != 1 {
+		t.Errorf("withheld are %v, and %d uses are recorded", e.Withheld, uses.recorded)
+	}
+	uses.fence = restrict(own)
+	if e := r.read(contract, result)[0]; len(e.Withheld) != 1 || e.Withheld[0].Reason != event.WithheldRestricted {
+		t.Errorf("restricted while the use is recorded: %v", e.Withheld)
+	}
+}
+
 func TestKeyServiceDown(t *testing.T) {
 	r := newRig(t)
 	faulty := kmstest.NewFaulty(r.service)
@@ -239,6 +289,19 @@ func TestRepeatedAppend(t *testing.T) {
 	}
 	if _, err := r.append(stream, other); !errors.Is(err, event.ErrDuplicate) {
 		t.Errorf("after an epoch roll, another name under the same id: %v", err)
+	}
+}
+
+// TestMintedIsNotRepeated: an append whose ids were minted here has no digest of its values, so that one that names the
+// ids is no repetition of it, whatever it says.
+func TestMintedIsNotRepeated(t *testing.T) {
+	r := newRig(t)
+	r.declare()
+	stream := event.Stream("customer", applicant)
+	d := registration()
+	d.ID = r.mustAppend(stream, d).Events[0].ID
+	if _, err := r.append(stream, d); !errors.Is(err, event.ErrDuplicate) {
+		t.Errorf("with the id that was minted: %v", err)
 	}
 }
 

@@ -157,7 +157,8 @@ func (r *Reading) settle(ctx context.Context, o event.Opening) error {
 	})
 }
 
-// steady does what decides an opening, until the state it was decided by is that of the log's head after it.
+// steady does what decides an opening, until the state it was decided by is that of the log's head after it. To decide
+// the same again takes no record of a use, so that it ends soon even where somebody else is fenced all the time.
 func (p *Privacy) steady(ctx context.Context, decide func(st *state) error) error {
 	st, err := p.refresh(ctx)
 	if err != nil {
@@ -261,10 +262,10 @@ func (r *Reading) judge(i int) verdict {
 }
 
 // count makes the use durable: of every person and group whose boxes are to be opened, or whose references are shown,
-// how many and where. Where nothing is opened nothing is recorded.
+// how many and where. Where nothing is opened nothing is recorded, nor what is on record from a decision before.
 func (r *Reading) count(ctx context.Context, o event.Opening) error {
 	t := &r.tally
-	t.clear()
+	t.begin()
 	for i := range r.events {
 		at := r.events[i].Position
 		for n := r.first[i]; n < r.first[i+1]; n++ {
@@ -286,6 +287,9 @@ func (r *Reading) count(ctx context.Context, o event.Opening) error {
 				t.add(k, policy.Reference, at)
 			}
 		}
+	}
+	if !t.end() {
+		return nil
 	}
 	return r.record(ctx, o.Code, t.entries)
 }

@@ -15,26 +15,36 @@ import (
 )
 
 // sign digests the personal values of requests, so that a repeated append is recognised without keeping anything from
-// which the values could be guessed: the key of the digest ends with its epoch.
+// which the values could be guessed: the key of the digest ends with its epoch. Of a request whose ids were minted here
+// nothing is digested: who repeats it does not know them.
 func (w *work) sign(ctx context.Context, requests []log.Request) error {
 	items := w.items
 	for i := range requests {
 		s := requests[i].Sealing
 		own := items[:len(s.Events)]
 		items = items[len(s.Events):]
-		w.bench.plain = w.bench.plain[:0]
-		for j := range own {
-			w.bench.plain = own[j].sign(w.bench.plain)
-		}
-		if len(w.bench.plain) == 0 {
+		switch {
+		case !boxed(own):
 			s.Events = nil
-			continue
-		}
-		if err := w.digest(ctx, s); err != nil {
-			return fmt.Errorf("append: %w", err)
+		case s.Minted:
+			s.Digests = make([]log.Digest, 1)
+		default:
+			if err := w.digest(ctx, s, own); err != nil {
+				return fmt.Errorf("append: %w", err)
+			}
 		}
 	}
 	return nil
+}
+
+// boxed tells whether an event has boxes.
+func boxed(items []item) bool {
+	for i := range items {
+		if len(items[i].boxes) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // sign appends what is digested of one event: for each box its owners, its group, and its slots.
@@ -74,15 +84,19 @@ func (p *pending) compare(o *pending) int {
 		compareSlots(p.content.Slots[0], o.content.Slots[0]))
 }
 
-// digest makes the digests of what sign gathered: under the present epoch's key, and where the ids were given, so that
-// the request may be a repetition, under those of earlier epochs too.
-func (w *work) digest(ctx context.Context, s *log.Sealing) error {
+// digest makes the digests of a request's personal values: under the present epoch's key, and for a repetition under
+// those of earlier epochs too.
+func (w *work) digest(ctx context.Context, s *log.Sealing, own []item) error {
 	keeper, err := w.ring()
 	if err != nil {
 		return err
 	}
+	w.bench.plain = w.bench.plain[:0]
+	for i := range own {
+		w.bench.plain = own[i].sign(w.bench.plain)
+	}
 	var room [4]keyring.Digest
-	digests, err := keeper.RequestDigests(ctx, room[:0], w.bench.plain, !s.Minted)
+	digests, err := keeper.RequestDigests(ctx, room[:0], w.bench.plain)
 	if err != nil {
 		return err
 	}

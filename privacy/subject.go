@@ -55,6 +55,7 @@ func (p *Privacy) Person(ctx context.Context, o event.Opening, krid event.KRID) 
 	if err != nil {
 		return Person{}, err
 	}
+	recorded := false
 	err = p.steady(ctx, func(st *state) error {
 		found, err := keeper.Person(ctx, krid)
 		if err != nil {
@@ -75,6 +76,10 @@ func (p *Privacy) Person(ctx context.Context, o event.Opening, krid event.KRID) 
 		for _, ref := range found.References {
 			out.Names = append(out.Names, event.Name{KRID: krid, Kind: ref.Kind, Ref: ref.Ref})
 		}
+		if recorded {
+			return nil
+		}
+		recorded = true
 		return a.record(ctx, o.Code, []storage.UseEntry{{KRID: krid, Group: policy.Reference, Count: 1}})
 	})
 	if err != nil {

@@ -79,10 +79,6 @@ func (a *allowed) record(ctx context.Context, code string, entries []storage.Use
 			return err
 		}
 	}
-	// In the order in which a keystore keeps them: there is one of each, so that any sort will do.
-	slices.SortFunc(entries, func(a, b storage.UseEntry) int {
-		return cmp.Or(bytes.Compare(a.KRID[:], b.KRID[:]), strings.Compare(a.Group, b.Group))
-	})
 	if err := a.uses.RecordUses(ctx, []storage.Use{use}); err != nil {
 		return fmt.Errorf("record use: %w", err)
 	}
@@ -127,6 +123,7 @@ func (p *Privacy) sealWords(ctx context.Context, krid event.KRID, words string) 
 type tally struct {
 	entries []storage.UseEntry
 	index   map[useKey]int
+	before  []storage.UseEntry // what was counted the last time
 }
 
 type useKey struct {
@@ -134,17 +131,23 @@ type useKey struct {
 	group string
 }
 
+// begin counts anew.
+func (t *tally) begin() {
+	t.entries, t.before = t.before[:0], t.entries
+	if clear(t.index); t.index == nil {
+		t.index = map[useKey]int{}
+	}
+}
+
 // clear forgets what was counted, and keeps the memory.
 func (t *tally) clear() {
 	clear(t.entries)
+	clear(t.before)
 	clear(t.index)
-	t.entries = t.entries[:0]
+	t.entries, t.before = t.entries[:0], t.before[:0]
 }
 
 func (t *tally) add(k event.KRID, group string, at event.Position) {
-	if t.index == nil {
-		t.index = map[useKey]int{}
-	}
 	n, ok := t.index[useKey{k, group}]
 	if !ok {
 		n = len(t.entries)
@@ -154,4 +157,13 @@ func (t *tally) add(k event.KRID, group string, at event.Position) {
 	e := &t.entries[n]
 	e.Count++
 	e.First, e.Last = min(e.First, at), max(e.Last, at)
+}
+
+// end puts what was counted into the order in which a keystore keeps it, and tells whether it is other than the last
+// time. There is one entry of each person and group, so that any sort will do.
+func (t *tally) end() (other bool) {
+	slices.SortFunc(t.entries, func(a, b storage.UseEntry) int {
+		return cmp.Or(bytes.Compare(a.KRID[:], b.KRID[:]), strings.Compare(a.Group, b.Group))
+	})
+	return !slices.Equal(t.entries, t.before)
 }
