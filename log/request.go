@@ -33,8 +33,8 @@ type Sealed struct {
 	Commitments []ledger.BoxCommitment // theirs, in the order of the leaf
 }
 
-// Digest is a digest of personal values that can only be made while the key of an epoch lives. The zero Digest says that
-// none was made: no other request with such values is a repetition of this one.
+// Digest is a digest of personal values that can only be made while the key of an epoch lives. The zero Digest says
+// that none was made: no other request with such values is a repetition of this one.
 type Digest struct {
 	Epoch uint32
 	Sum   [12]byte
