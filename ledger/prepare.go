@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"encoding"
 	"encoding/binary"
 	"hash"
 	"math/bits"
@@ -35,7 +36,16 @@ type Scratch struct {
 	buf    []byte
 	nodes  []Hash
 	paths  []Hash // room for the paths of many events, so that one allocation serves them
-	digest hash.Hash
+	digest digest
+	inner  []byte // state of the digest after the inner pad of HMAC under the current seed
+	outer  []byte // and after the outer pad
+}
+
+// digest is what crypto/sha256 documents its hashes to be.
+type digest interface {
+	hash.Hash
+	encoding.BinaryAppender
+	encoding.BinaryUnmarshaler
 }
 
 // streamFrom is the size from which a value is hashed where it lies instead of being copied first.
@@ -48,8 +58,14 @@ func Prepare(seed Hash, slots []Slot, scratch *Scratch) (p Prepared) {
 	if scratch == nil {
 		scratch = new(Scratch)
 	}
-	p.salt = scratch.salt(&seed, KindVersion, "")
-	nodes := scratch.hash(&seed, slots)
+	scratch.key(&seed)
+	p.salt = scratch.salt(KindVersion, "")
+	nodes := scratch.nodes[:0]
+	for i := range slots {
+		slot := &slots[i]
+		nodes = append(nodes, scratch.slotHash(scratch.salt(slot.Kind, slot.Path), slot))
+	}
+	scratch.nodes = nodes
 	// Slot i of the event is nodes[i-1]. The siblings of slot 0 cover the slots [1,2) [2,4) [4,8) … [2^k, n).
 	p.siblings = scratch.path(bits.Len(uint(len(nodes))))
 	for level := range p.siblings {
@@ -72,21 +88,48 @@ func (s *Scratch) path(n int) []Hash {
 	return p
 }
 
-// hash makes the hashes of slots. They are overwritten by the next.
-func (s *Scratch) hash(seed *Hash, slots []Slot) []Hash {
-	s.nodes = s.nodes[:0]
-	for i := range slots {
-		slot := &slots[i]
-		s.nodes = append(s.nodes, s.slotHash(s.salt(seed, slot.Kind, slot.Path), slot))
+// key puts the digest states of HMAC-SHA256 under seed in place: two blocks are hashed here instead of two for
+// every slot.
+func (s *Scratch) key(seed *Hash) {
+	if s.digest == nil {
+		s.digest = sha256.New().(digest)
 	}
-	return s.nodes
+	s.inner = s.padded(s.inner, seed, 0x36)
+	s.outer = s.padded(s.outer, seed, 0x5c)
 }
 
-// salt is Salt with memory that is used again.
-func (s *Scratch) salt(seed *Hash, kind SlotKind, path string) Hash {
-	var room [Block]byte
-	s.buf = append(appendSaltInfo(append(s.buf[:0], room[:]...), kind, path), 0x01)
-	return MAC(s.buf, seed)
+func (s *Scratch) padded(state []byte, seed *Hash, pad byte) []byte {
+	var block [sha256.BlockSize]byte
+	copy(block[:], seed[:])
+	for i := range block {
+		block[i] ^= pad
+	}
+	s.buf = append(s.buf[:0], block[:]...)
+	s.digest.Reset()
+	s.digest.Write(s.buf)
+	state, err := s.digest.AppendBinary(state[:0])
+	if err != nil {
+		panic("ledger: SHA-256 does not give its state")
+	}
+	return state
+}
+
+// salt is Salt under the seed of the last key.
+func (s *Scratch) salt(kind SlotKind, path string) Hash {
+	s.buf = append(appendSaltInfo(s.buf[:0], kind, path), 0x01)
+	s.resume(s.inner)
+	s.buf = s.digest.Sum(s.buf[:0])
+	s.resume(s.outer)
+	s.buf = s.digest.Sum(s.buf[:0])
+	return Hash(s.buf)
+}
+
+// resume continues from a saved state with the bytes of buf.
+func (s *Scratch) resume(state []byte) {
+	if err := s.digest.UnmarshalBinary(state); err != nil {
+		panic("ledger: SHA-256 does not take its own state")
+	}
+	s.digest.Write(s.buf)
 }
 
 // slotHash is SlotHash with memory that is used again.
@@ -99,9 +142,6 @@ func (s *Scratch) slotHash(salt Hash, slot *Slot) Hash {
 		s.buf = append(s.buf, slot.Value...)
 		return sha256.Sum256(s.buf)
 	}
-	if s.digest == nil {
-		s.digest = sha256.New()
-	}
 	s.digest.Reset()
 	s.digest.Write(s.buf)
 	s.digest.Write(slot.Value)
@@ -109,12 +149,32 @@ func (s *Scratch) slotHash(salt Hash, slot *Slot) Hash {
 	return Hash(s.buf)
 }
 
+// few is up to how many slots states that are kept do not pay.
+const few = 2
+
 // Root is the function Root with memory that is used again: what a box commitment is made with. It keeps nothing of the
 // values.
 func (s *Scratch) Root(seed Hash, slots []Slot) Hash {
 	if len(slots) == 0 {
 		return root(nil)
 	}
-	defer func() { clear(s.buf[:cap(s.buf)]) }()
-	return fold(s.hash(&seed, slots))
+	if len(slots) > few {
+		s.key(&seed)
+	}
+	nodes := s.nodes[:0]
+	for i := range slots {
+		slot := &slots[i]
+		var salt Hash
+		if len(slots) > few {
+			salt = s.salt(slot.Kind, slot.Path)
+		} else {
+			var room [Block]byte
+			s.buf = append(appendSaltInfo(append(s.buf[:0], room[:]...), slot.Kind, slot.Path), 0x01)
+			salt = MAC(s.buf, &seed)
+		}
+		nodes = append(nodes, s.slotHash(salt, slot))
+	}
+	clear(s.buf[:cap(s.buf)])
+	s.nodes = nodes
+	return fold(nodes)
 }
