@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"connectrpc.com/connect"
 	"go.opentelemetry.io/otel/trace"
@@ -43,6 +44,9 @@ func (b *backend) Append(ctx context.Context, req log.Request) (result log.Resul
 
 // inAppend names the call in an error that did not come from the log, which names it itself.
 func inAppend(err error) error {
+	if strings.HasPrefix(err.Error(), "append") {
+		return err
+	}
 	if errors.Is(err, event.ErrUnavailable) || errors.Is(err, event.ErrUnknown) || event.Code(err) == wire.KindInternal {
 		return fmt.Errorf("append: %w", err)
 	}

@@ -16,8 +16,9 @@ import (
 
 // personHelp is what the help of a command about a person says of naming one.
 const personHelp = `PERSON is an alias, krid_…, or kind/reference, such as customer/4711. A reference that identifies
-directly, such as an e-mail address, does not belong on a command line: --kind KIND --ref-file
-FILE reads it from a file, - from standard input; on a terminal --kind alone asks for it.`
+directly, such as an e-mail address, does not belong on a command line: customer/- stands for it,
+and --ref-file FILE reads it from a file, - from standard input; on a terminal customer/- alone
+asks for it. --kind customer says the same.`
 
 // naming is flags that name a person.
 type naming struct{ kind, refFile string }
@@ -38,13 +39,16 @@ func personArg(cmd *cobra.Command, args []string) error {
 // person is who is meant.
 func (o *Office) person(cmd *cobra.Command, args []string, n *naming) (*lethev1.Person, error) {
 	if len(args) == 1 {
+		if kind, ok := strings.CutSuffix(args[0], "/-"); ok && n.kind == "" {
+			return o.person(cmd, nil, &naming{kind, n.refFile})
+		}
 		if n.kind != "" || n.refFile != "" {
 			return nil, usage(cmd, "--kind and --ref-file do not go with PERSON")
 		}
 		return parsePerson(args[0])
 	}
 	if n.kind == "" {
-		return nil, usage(cmd, "want PERSON, or --kind and --ref-file")
+		return nil, usage(cmd, "want PERSON, or a kind and --ref-file")
 	}
 	ref, err := o.reference(cmd, n)
 	if err != nil {
@@ -65,7 +69,8 @@ func parsePerson(text string) (*lethev1.Person, error) {
 		return &lethev1.Person{Krid: ref}, err
 	case strings.Contains(text, "@") || ok && event.Code(event.Stream(kind, ref).Validate()) == "personal_reference":
 		return nil, event.Invalid("personal_reference", "name person: the reference looks like an e-mail address, and "+
-			"command lines are kept and can be seen").Hint("give it by --kind KIND --ref-file FILE, or - for standard input")
+			"command lines are kept and can be seen").
+			Hint("write customer/- and give it by --ref-file FILE, or - for standard input")
 	case !ok || kind == "" || ref == "":
 		return nil, event.Invalid("malformed_person", "name person: want krid_… or kind/reference, such as customer/4711")
 	}
@@ -80,7 +85,7 @@ func (o *Office) reference(cmd *cobra.Command, n *naming) (string, error) {
 	file := n.refFile
 	if file == "" {
 		if f, ok := o.Stdin.(*os.File); !ok || show.Width(f) == 0 {
-			return "", usage(cmd, "--kind wants --ref-file where no terminal can be asked")
+			return "", usage(cmd, "a kind wants --ref-file where no terminal can be asked")
 		}
 		file = "-"
 	}
