@@ -32,18 +32,13 @@ type readingParts struct {
 	allowed
 	boxes    []sealed.Box
 	first    []int     // in boxes, of each event; and one more
-	owner    []owned   // of boxes, one after the other
+	owner    []int     // of boxes, one after the other: where in wants its key is; -1: its group is not granted
 	from     []int     // in owner, of each box; and one more
 	verdicts []verdict // on boxes
 	wants    []keyring.OpenWant
 	keys     []keyring.Opened
 	tally    tally
 	names    names
-}
-
-// owned is what becomes of one owner's key of a box.
-type owned struct {
-	want int // in wants; -1: its group is not granted
 }
 
 // Decode decodes records and opens nothing. No key is asked for and no use recorded, so that a batch may be decoded
@@ -206,7 +201,7 @@ func (r *Reading) decide(ctx context.Context, o event.Opening, st *state) error 
 				r.wants = append(r.wants, keyring.OpenWant{Generation: b.Owners[j].Generation, Want: keyring.Want{
 					KRID: b.Owners[j].KRID, Group: b.Group, Class: b.Class, Bucket: b.Bucket}})
 			}
-			r.owner = append(r.owner, owned{want})
+			r.owner = append(r.owner, want)
 		}
 	}
 	r.from = append(r.from, len(r.owner))
@@ -236,8 +231,8 @@ func (r *Reading) judge(i int) verdict {
 		return verdict{why: why}
 	}
 	gone, opens, stays := verdict{}, verdict{owner: -1}, event.Withholding("")
-	for j, o := range r.owner[r.from[i]:r.from[i+1]] {
-		key := &r.keys[o.want]
+	for j, want := range r.owner[r.from[i]:r.from[i+1]] {
+		key := &r.keys[want]
 		switch {
 		case key.State == keyring.Live && b.Cipher != nil:
 			if why := r.grant.Person(b.Group, key.Standing, r.moment); why != "" && stays != event.WithheldRestricted {
@@ -274,7 +269,7 @@ func (r *Reading) count(ctx context.Context, o event.Opening) error {
 			}
 			b := &r.boxes[n]
 			for j := range b.Owners {
-				if r.keys[r.owner[r.from[n]+j].want].State == keyring.Live {
+				if r.keys[r.owner[r.from[n]+j]].State == keyring.Live {
 					t.add(b.Owners[j].KRID, b.Group, at)
 				}
 			}
@@ -330,7 +325,7 @@ func (r *Reading) fill(w *bench, i int) error {
 			withheld = true
 			continue
 		}
-		key := &r.keys[r.owner[r.from[n]+v.owner].want].PRK
+		key := &r.keys[r.owner[r.from[n]+v.owner]].PRK
 		content, err := w.open(&r.boxes[n], &place, v.owner, key)
 		if err != nil {
 			return err

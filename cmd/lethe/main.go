@@ -11,7 +11,7 @@ import (
 
 // heapFloor is memory that is reserved, and never touched, so that it takes address space only. What Lethe keeps on the
 // heap is small and what it makes for each event is short-lived: collecting whenever a few megabytes have doubled would
-// be a quarter of the work of a scan. With the floor garbage may grow to its size first, whatever GOGC is.
+// be a fifth of the work of a scan. With the floor garbage may grow to its size first, whatever GOGC is.
 const heapFloor = 64 << 20
 
 func main() {
