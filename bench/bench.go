@@ -68,6 +68,7 @@ type Options struct {
 	Personal int     // append, read: personal values in each event, sealed; the store must be new
 	Subjects int     // people whom they are about; 0: 1,000
 	NewRatio float64 // append: share of events that are about somebody new
+	Clear    bool    // append: the values are declared business facts, and not sealed
 	Purpose  string  // read: opens what is sealed for it; Personal is then at least 2
 
 	cast *cast // of Personal

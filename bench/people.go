@@ -31,6 +31,7 @@ type SealingResult struct {
 	Personal    int        `json:"personal"`          // sealed values of each event
 	Subjects    int        `json:"subjects"`          // people who were known before
 	NewRatio    float64    `json:"new_ratio"`         // share of events that are about somebody new
+	Clear       bool       `json:"clear"`             // the values are declared business facts, and were not sealed
 	PeoplePer   float64    `json:"people_per_second"` // made known before, with a key for each group
 	PersonBytes float64    `json:"bytes_per_person"`  // in the keystore
 	Boxes       BoxesBytes `json:"sealed_bytes"`      // of one event
@@ -102,6 +103,9 @@ func (c *cast) fill(data []byte, who int64, digits []byte) {
 
 // checkPersonal refuses what cannot be measured.
 func (o *Options) checkPersonal(b *Bench) error {
+	if o.Personal == 0 && o.Clear {
+		return event.Invalid("malformed_option", "bench: --clear is about personal values; say how many: --personal 2")
+	}
 	if o.Personal == 0 {
 		return nil
 	}
@@ -133,7 +137,7 @@ func (b *Bench) people(ctx context.Context, t *target, o *Options) (*SealingResu
 	}
 	o.cast = &cast{fields: o.Personal, subjects: o.Subjects, fresh: o.NewRatio}
 	o.cast.next.Store(int64(o.Subjects))
-	r := &SealingResult{Personal: o.Personal, Subjects: o.Subjects, NewRatio: o.NewRatio}
+	r := &SealingResult{Personal: o.Personal, Subjects: o.Subjects, NewRatio: o.NewRatio, Clear: o.Clear}
 	var err error
 	r.PeoplePer, r.PersonBytes, err = b.meet(ctx, t, o.Subjects)
 	return r, err
@@ -158,7 +162,7 @@ func (t *target) declare(ctx context.Context, o *Options) error {
 		return err
 	}
 	for i := range eventTypes {
-		v := &schema.Version{Type: eventType + strconv.Itoa(i), Notation: "jsonschema", Text: declaration(o.Personal)}
+		v := &schema.Version{Type: eventType + strconv.Itoa(i), Notation: "jsonschema", Text: o.declaration()}
 		if _, err := t.Privacy().PushSchema(ctx, event.Actor{}, v, false); err != nil {
 			return err
 		}
@@ -174,17 +178,21 @@ func (o *Options) purpose() string {
 }
 
 // declaration is the schema of a payload.
-func declaration(fields int) []byte {
+func (o *Options) declaration() []byte {
+	const business = `"x-not-personal":"business-fact"`
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `{"type":"object","additionalProperties":false,"required":[%q],"properties":{%[1]q:{"type":"string",`+
 		`"x-person":%[1]q}`, person)
-	for i := range fields {
-		fmt.Fprintf(&b, `,"p%02d":{"type":"string","x-personal":{"group":%q,"subject":"/%s"}}`, i,
-			groups()[i%len(groups())], person)
+	for i := range o.Personal {
+		mark := fmt.Sprintf(`"x-personal":{"group":%q,"subject":"/%s"}`, groups()[i%len(groups())], person)
+		if o.Clear {
+			mark = business
+		}
+		fmt.Fprintf(&b, `,"p%02d":{"type":"string",%s}`, i, mark)
 	}
 	for name, kind := range map[string]string{"amount": "integer", "currency": "string", "score": "number",
 		"step": "string", "note": "string"} {
-		fmt.Fprintf(&b, `,%q:{"type":%q,"x-not-personal":"business-fact"}`, name, kind)
+		fmt.Fprintf(&b, `,%q:{"type":%q,%s}`, name, kind, business)
 	}
 	b.WriteString("}}")
 	return b.Bytes()
@@ -267,6 +275,9 @@ func (r *SealingResult) weigh(ctx context.Context, t *target) (data float64, err
 		data += float64(len(e.Data))
 	}
 	n := float64(events)
+	if r.Clear {
+		return per(data, n), nil
+	}
 	r.Boxes.Values = float64(r.Personal * len(`"0123456789abcdef"`))
 	r.Boxes.Around = per(float64(boxes), n) - r.Boxes.Values
 	return per(data, n), nil

@@ -29,12 +29,13 @@ func sealing(b *testing.B) *bench.Bench {
 	}
 }
 
-// BenchmarkAppendSealed appends events with no sealed values, and with two about people who are known, by 64 callers.
+// BenchmarkAppendSealed appends events by 64 callers: about nobody, and about people who are known with two values,
+// which are in clear or sealed.
 func BenchmarkAppendSealed(b *testing.B) {
-	for _, personal := range []int{0, 2} {
-		b.Run(fmt.Sprintf("personal=%d", personal), func(b *testing.B) {
-			o := bench.Options{Clients: 64, Personal: personal, Events: b.N, Duration: time.Hour, Payload: bench.DefaultPayload,
-				Relations: bench.DefaultRelations}
+	for _, about := range []bench.Options{{}, {Personal: 2, Clear: true}, {Personal: 2}} {
+		b.Run(fmt.Sprintf("personal=%d,clear=%t", about.Personal, about.Clear), func(b *testing.B) {
+			o := bench.Options{Clients: 64, Personal: about.Personal, Clear: about.Clear, Events: b.N, Duration: time.Hour,
+				Payload: bench.DefaultPayload, Relations: bench.DefaultRelations}
 			b.ReportAllocs()
 			r, err := sealing(b).Append(b.Context(), o)
 			if err != nil {

@@ -54,6 +54,27 @@ func TestAppendSeals(t *testing.T) {
 	checkSealed(t, b.Folder)
 }
 
+// The same events in clear: people are known by aliases, their values stay, and nothing is sealed.
+func TestAppendInClear(t *testing.T) {
+	b := withKeys(t)
+	r, err := b.Append(t.Context(), short(bench.Options{Clients: 8, Personal: 2, Subjects: 50, Clear: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := r.SealingResult; s == nil || !s.Clear || s.Boxes != (bench.BoxesBytes{}) || r.Bytes.Sealed != 0 {
+		t.Errorf("of what is sealed it says %+v", r.SealingResult)
+	}
+	longer := len("krid_00000000000000000000000000") - len("c-0000000000")
+	near(t, "payload", r.Bytes.Payload, bench.DefaultPayload+float64(longer))
+	content, err := os.ReadFile(filepath.Join(b.Folder, "events.db"))
+	if err != nil || !bytes.Contains(content, []byte(`","p00":"`)) {
+		t.Errorf("the values are not there in clear: %v", err)
+	}
+	if bytes.Contains(content, []byte("c-00000000")) {
+		t.Error("a reference to a person is there in clear")
+	}
+}
+
 // checkSealed looks for people in the files of a store. What is in clear must be found there, too.
 func checkSealed(t *testing.T, dir string) {
 	t.Helper()
@@ -116,6 +137,7 @@ func TestPeopleRefused(t *testing.T) {
 		"negative":     {bench.Options{Personal: -1, Payload: 160}, "malformed_option"},
 		"no subjects":  {bench.Options{Personal: 2, Payload: 160, Subjects: -1}, "malformed_option"},
 		"odd purpose":  {bench.Options{Personal: 2, Payload: 160, Purpose: "No Purpose!"}, "policy_invalid"},
+		"clear what":   {bench.Options{Payload: 160, Clear: true}, "malformed_option"},
 		"far too many": {bench.Options{Personal: 101, Payload: 16000}, "malformed_option"},
 	} {
 		if _, err := withKeys(t).Append(ctx, test.o); event.Code(err) != test.code {

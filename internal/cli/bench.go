@@ -88,7 +88,9 @@ entity since the client's last append; with none it depends on nothing.
 Right after it the same bytes are written to a file whose place is reserved, with one sync for
 each commit of the same size: ratio_to_raw is the share of that rate which the store reaches.
 
-With --personal the store must be new: people are made known first, and values of theirs sealed.`,
+With --personal the store must be new: people are made known first, and values of theirs sealed.
+What that costs shows beside --clear: the same events, about the same people, checked against a
+schema that declares the same values business facts.`,
 		Example: "  lethe bench append --clients 64\n  lethe bench append --batch 1000 --duration 30s -o json\n" +
 			"  lethe bench append --clients 64 --personal 2 --subjects 10000 --new-ratio 0.1",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -103,6 +105,7 @@ With --personal the store must be new: people are made known first, and values o
 	f.mayAppend(cmd)
 	f.people(cmd)
 	cmd.Flags().Float64Var(&f.NewRatio, "new-ratio", 0, "with --personal: `share` of events about somebody new, 0 to 1")
+	cmd.Flags().BoolVar(&f.Clear, "clear", false, "with --personal: the same events with their values in clear")
 	cmd.Flags().StringVar(&f.condition, "condition", string(bench.Version), "version, query or none")
 	return cmd
 }
