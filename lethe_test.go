@@ -12,8 +12,10 @@ import (
 	"github.com/lethe-es/lethe/storage"
 	"github.com/lethe-es/lethe/storage/memory"
 	"github.com/lethe-es/lethe/storage/postgres"
+	"github.com/lethe-es/lethe/storage/postgres/pgkeys"
 	"github.com/lethe-es/lethe/storage/postgres/pgtest"
 	"github.com/lethe-es/lethe/storage/sqlite"
+	"github.com/lethe-es/lethe/storage/sqlite/sqlitekeys"
 )
 
 // TestStore holds embedded stores to what package lethe promises; package client does the same over the network.
@@ -46,6 +48,53 @@ func TestStore(t *testing.T) {
 				}
 				t.Cleanup(func() { _ = s.Close() })
 				return s
+			})
+		})
+	}
+}
+
+// TestSealed holds embedded stores to what package lethe promises of personal data, each with the keystore that goes
+// with its engine.
+func TestSealed(t *testing.T) {
+	type engine func(t *testing.T) (storage.Store, storage.Keystore, error)
+	engines := map[string]engine{
+		"memory": func(*testing.T) (storage.Store, storage.Keystore, error) {
+			return memory.Open(memory.Options{}), memory.NewKeys(), nil
+		},
+		"sqlite": func(t *testing.T) (storage.Store, storage.Keystore, error) {
+			dir := t.TempDir()
+			log, err := sqlite.Open(t.Context(), dir, nil)
+			if err != nil {
+				return nil, nil, err
+			}
+			keys, err := sqlitekeys.Open(t.Context(), dir, nil)
+			return log, keys, err
+		},
+		"postgres": func(t *testing.T) (storage.Store, storage.Keystore, error) {
+			place := pgtest.Place(t)
+			log, err := postgres.Open(t.Context(), place, &postgres.Options{Create: true})
+			if err != nil {
+				return nil, nil, err
+			}
+			keys, err := pgkeys.Open(t.Context(), place, &pgkeys.Options{Create: true})
+			return log, keys, err
+		},
+	}
+	for name, engine := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lethetest.RunSealed(t, func(t *testing.T, service kms.KMS, o *lethe.Options) (store, home *lethe.Store) {
+				log, keys, err := engine(t)
+				if err != nil {
+					t.Fatal(err)
+				}
+				o.Keystore = keys
+				s, err := lethe.Open(t.Context(), log, service, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = s.Close() })
+				return s, s
 			})
 		})
 	}

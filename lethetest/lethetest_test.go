@@ -8,42 +8,13 @@ import (
 
 	"github.com/lethe-es/lethe"
 	"github.com/lethe-es/lethe/event"
-	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/lethetest"
-	"github.com/lethe-es/lethe/storage"
-	"github.com/lethe-es/lethe/storage/memory"
-	"github.com/lethe-es/lethe/storage/sqlite"
 )
 
 func TestStore(t *testing.T) {
 	lethetest.RunStore(t, func(t *testing.T, clock event.Clock) *lethe.Store {
 		return lethetest.NewStore(t, &lethetest.Options{Clock: clock, Indexed: lethetest.Indexed()})
 	})
-}
-
-// TestSealed holds the engines that need no server, with personal data in them.
-func TestSealed(t *testing.T) {
-	engines := map[string]func(t *testing.T) (storage.Store, error){
-		"memory": func(*testing.T) (storage.Store, error) { return memory.Open(memory.Options{}), nil },
-		"sqlite": func(t *testing.T) (storage.Store, error) { return sqlite.Open(t.Context(), t.TempDir(), nil) },
-	}
-	for name, engine := range engines {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			lethetest.RunSealed(t, func(t *testing.T, keys kms.KMS, o *lethe.Options) (store, home *lethe.Store) {
-				e, err := engine(t)
-				if err != nil {
-					t.Fatal(err)
-				}
-				s, err := lethe.Open(t.Context(), e, keys, o)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { _ = s.Close() })
-				return s, s
-			})
-		})
-	}
 }
 
 // TestStoreIsClosed: a store for a test ends with it.
