@@ -23,8 +23,8 @@ type Journal interface {
 	Append(ctx context.Context, req log.Request) (log.Result, error)
 	AppendEach(ctx context.Context, requests []log.Request) []log.Outcome
 	Page(ctx context.Context, q PageQuery) (Page, error)
-	Event(ctx context.Context, id event.ID, o event.Opening) (event.Event, error)
-	Open(ctx context.Context, events []event.Event, o event.Opening) ([]event.Event, error)
+	Event(ctx context.Context, id event.ID, v View) (event.Event, error)
+	Open(ctx context.Context, events []event.Event, v View) ([]event.Event, error)
 	Batches(ctx context.Context, q BatchQuery) iter.Seq2[Batch, error]
 	Head(ctx context.Context) (storage.Head, error)
 }
@@ -48,18 +48,24 @@ type Care interface {
 	Close() error
 }
 
+// View is how events are read. The zero View reads them sealed, as they were written.
+type View struct {
+	Opening event.Opening
+	Present bool // in the form that the present version of their type's schema gives them; see Session.Present
+}
+
 // PageQuery asks for one page of events. With Stream set, From and To are versions, else positions.
 type PageQuery struct {
 	storage.Query
-	Pruned  bool // also give truncated events, of which only the header is left
-	Opening event.Opening
+	Pruned bool // also give truncated events, of which only the header is left
+	View
 }
 
 // BatchQuery asks for what matches after a cursor, and what follows.
 type BatchQuery struct {
-	Filter  event.Filter
-	After   event.Cursor
-	Opening event.Opening
+	Filter event.Filter
+	After  event.Cursor
+	View
 }
 
 // Page is a bounded answer. It may hold fewer events than asked for, none even, and not be Done.

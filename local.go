@@ -118,7 +118,7 @@ func (l *local) Page(ctx context.Context, q PageQuery) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	return a.asked(ctx, &q)
+	return a.asked(ctx, &q.View)
 }
 
 // ahead is a page with nothing opened.
@@ -134,7 +134,7 @@ func (l *local) ahead(ctx context.Context, q PageQuery) (ahead, error) {
 	if err != nil {
 		return ahead{}, err
 	}
-	return ahead{Page{Scanned: found.Scanned, Done: found.Done, Head: found.Head}, reading}, nil
+	return ahead{Page{Scanned: found.Scanned, Done: found.Done, Head: found.Head}, reading, l}, nil
 }
 
 // records is a page of a query whose references to persons are aliases. Another process may have declared a kind a
@@ -155,7 +155,7 @@ func (l *local) records(ctx context.Context, q storage.Query) (storage.Page, err
 	}
 }
 
-func (l *local) Event(ctx context.Context, id event.ID, o event.Opening) (event.Event, error) {
+func (l *local) Event(ctx context.Context, id event.ID, v View) (event.Event, error) {
 	page, err := l.log.Page(ctx, storage.Query{ID: id, Limit: 1})
 	if err != nil {
 		return event.Event{}, fmt.Errorf("find event %s: %w", id, err)
@@ -163,11 +163,22 @@ func (l *local) Event(ctx context.Context, id event.ID, o event.Opening) (event.
 	if len(page.Records) == 0 {
 		return event.Event{}, event.Errorf(event.ErrNotFound, "find event %s: no such event", id)
 	}
-	events, err := l.privacy.Open(ctx, o, page.Records)
+	events, err := l.privacy.Open(ctx, v.Opening, page.Records)
+	if err == nil {
+		events, err = l.raise(ctx, v, events)
+	}
 	if err != nil {
 		return event.Event{}, err
 	}
 	return events[0], nil
+}
+
+// raise brings events to the form that a view asks for.
+func (l *local) raise(ctx context.Context, v View, events []event.Event) ([]event.Event, error) {
+	if !v.Present || len(events) == 0 {
+		return events, nil
+	}
+	return l.privacy.Upcast(ctx, events)
 }
 
 // Batches walks the log up to its head, waits for more, and goes on.
@@ -191,7 +202,7 @@ func (l *local) Batches(ctx context.Context, q BatchQuery) iter.Seq2[Batch, erro
 func (l *local) catchUp(ctx context.Context, sub *BatchQuery, position event.Position,
 	yield func(Batch, error) bool,
 ) (event.Position, bool, error) {
-	q := PageQuery{Query: storage.Query{Filter: sub.Filter, From: uint64(position) + 1}, Opening: sub.Opening}
+	q := PageQuery{Query: storage.Query{Filter: sub.Filter, From: uint64(position) + 1}, View: sub.View}
 	for page, err := range pages(ctx, l, q) {
 		if err != nil {
 			return position, true, err

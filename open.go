@@ -23,8 +23,8 @@ import (
 // event.ErrInvalid with code box_foreign. Leaf may be left out; Withheld and Names are not looked at. Events come back
 // in the order they were given; of one that was truncated only what the log has left, with Pruned set.
 func (s *Session) Open(ctx context.Context, events []event.Event) ([]event.Event, error) {
-	o := s.opening()
-	if o.IsZero() {
+	v := s.view()
+	if v.Opening.IsZero() {
 		return nil, event.Invalid("purpose_missing", "open events: nothing says what they are opened for").
 			Hint("name a purpose, and a reason")
 	}
@@ -40,28 +40,27 @@ func (s *Session) Open(ctx context.Context, events []event.Event) ([]event.Event
 			return nil, fmt.Errorf("open events: %d of %d: %w", i+1, len(events), err)
 		}
 	}
-	opened, err := s.store.backend.Open(ctx, events, o)
-	if err != nil {
-		return nil, err
-	}
-	return s.raise(ctx, opened)
+	return s.store.backend.Open(ctx, events, v)
 }
 
 // Open takes of what it is given the boxes alone. Everything else is the log's own, once it is found to be the same:
 // whose stream it is decides what a token may see, aliases whose references are shown, positions what the use says.
-func (l *local) Open(ctx context.Context, events []event.Event, o event.Opening) ([]event.Event, error) {
+func (l *local) Open(ctx context.Context, events []event.Event, v View) ([]event.Event, error) {
 	h := held{events: events}
 	for len(h.records) < len(events) {
 		if err := h.find(ctx, l); err != nil {
 			return nil, fmt.Errorf("open events: %w", err)
 		}
 	}
-	opened, err := l.privacy.Open(ctx, o, h.records)
+	opened, err := l.privacy.Open(ctx, v.Opening, h.records)
 	if h.copied && errors.Is(err, event.ErrCorrupt) { // not by the log's boxes: nothing of the store is damaged
 		return nil, event.Invalid("box_damaged", "open events: the boxes of one were changed since they were sealed").
 			Hint("read it again")
 	}
-	return opened, err
+	if err != nil {
+		return nil, err
+	}
+	return l.raise(ctx, v, opened)
 }
 
 // held is events that somebody holds, and what the log has of them.

@@ -39,25 +39,11 @@ type Batch struct {
 }
 
 // Present is a session that reads events in the form that the present version of their type's schema gives them, by
-// the upcasters of the versions between; see privacy.Privacy.Upcast. It is for a store in this process: from a server's
-// it reads nothing, with event.ErrUnsupported.
+// the upcasters of the versions between, which run where the store is open; see privacy.Privacy.Upcast.
 func (s *Session) Present() *Session {
 	copied := *s
 	copied.present = true
 	return &copied
-}
-
-// raise brings events to the form that the session reads.
-func (s *Session) raise(ctx context.Context, events []event.Event) ([]event.Event, error) {
-	if !s.present || len(events) == 0 {
-		return events, nil
-	}
-	room := s.store.Privacy()
-	if room == nil {
-		return nil, event.Errorf(event.ErrUnsupported, "read: a server gives events in the form they were written").
-			Hint("open the store in this process, or leave Present out")
-	}
-	return room.Upcast(ctx, events)
 }
 
 // Read gives the events of a stream, in order of version. A stream without events is event.ErrNotFound.
@@ -123,19 +109,14 @@ func (s *Session) Query(ctx context.Context, q Query) iter.Seq2[event.Event, err
 }
 
 func (s *Session) events(ctx context.Context, q PageQuery, what string, yield func(event.Event, error) bool) {
-	q.Opening = s.opening()
+	q.View = s.view()
 	for page, err := range pages(ctx, s.store.backend, q) {
 		if err != nil {
 			yield(event.Event{}, fmt.Errorf("%s: %w", what, err))
 			return
 		}
-		events, err := s.raise(ctx, page.Events)
-		if err != nil {
-			yield(event.Event{}, fmt.Errorf("%s: %w", what, err))
-			return
-		}
-		for i := range events {
-			if !yield(events[i], nil) {
+		for i := range page.Events {
+			if !yield(page.Events[i], nil) {
 				return
 			}
 		}
@@ -153,26 +134,13 @@ func (s *Session) Page(ctx context.Context, q PageQuery) (Page, error) {
 			return Page{}, err
 		}
 	}
-	q.Opening = s.opening()
-	page, err := s.store.backend.Page(ctx, q)
-	if err != nil {
-		return Page{}, err
-	}
-	page.Events, err = s.raise(ctx, page.Events)
-	return page, err
+	q.View = s.view()
+	return s.store.backend.Page(ctx, q)
 }
 
 // Event gives the event with an id; event.ErrNotFound when there is none.
 func (s *Session) Event(ctx context.Context, id event.ID) (event.Event, error) {
-	e, err := s.store.backend.Event(ctx, id, s.opening())
-	if err != nil {
-		return event.Event{}, err
-	}
-	events, err := s.raise(ctx, []event.Event{e})
-	if err != nil {
-		return event.Event{}, err
-	}
-	return events[0], nil
+	return s.store.backend.Event(ctx, id, s.view())
 }
 
 // Subscribe gives every event that matches, once and in order: first those after the cursor, then live ones as they
@@ -202,10 +170,7 @@ func (s *Session) Batches(ctx context.Context, f event.Filter, after event.Curso
 			yield(Batch{}, fmt.Errorf("subscribe: %w", err))
 			return
 		}
-		for batch, err := range s.store.backend.Batches(ctx, BatchQuery{f, after, s.opening()}) {
-			if err == nil {
-				batch.Events, err = s.raise(ctx, batch.Events)
-			}
+		for batch, err := range s.store.backend.Batches(ctx, BatchQuery{f, after, s.view()}) {
 			if err != nil {
 				yield(Batch{}, err)
 				return

@@ -35,11 +35,12 @@ func (s *Session) For(purpose, reason string) *Session {
 	return &copied
 }
 
-func (s *Session) opening() event.Opening {
-	if s.purpose == "" {
-		return event.Opening{}
+func (s *Session) view() View {
+	v := View{Present: s.present}
+	if s.purpose != "" {
+		v.Opening = event.Opening{Actor: s.actor, Purpose: s.purpose, Reason: s.reason, Code: s.code}
 	}
-	return event.Opening{Actor: s.actor, Purpose: s.purpose, Reason: s.reason, Code: s.code}
+	return v
 }
 
 // CausedBy is a session whose appends are consequences of e: they inherit its correlation and trace context and name

@@ -45,7 +45,8 @@ func pages(ctx context.Context, b Journal, q PageQuery) iter.Seq2[Page, error] {
 // ahead is a page that was read before it was asked for.
 type ahead struct {
 	Page
-	reading *privacy.Reading // its events, to be opened; nil: there is nothing to open
+	reading *privacy.Reading // its events, to be opened; nil: they are there, as they were asked for
+	from    *local           // where it was read
 }
 
 // events is how many there are.
@@ -57,9 +58,12 @@ func (a *ahead) events() int {
 }
 
 // asked is the page for who asks for it.
-func (a *ahead) asked(ctx context.Context, q *PageQuery) (_ Page, err error) {
-	if a.reading != nil {
-		a.Events, err = a.reading.Open(ctx, q.Opening)
+func (a *ahead) asked(ctx context.Context, v *View) (_ Page, err error) {
+	if a.reading == nil {
+		return a.Page, nil
+	}
+	if a.Events, err = a.reading.Open(ctx, v.Opening); err == nil {
+		a.Events, err = a.from.raise(ctx, *v, a.Events)
 	}
 	return a.Page, err
 }
@@ -81,7 +85,7 @@ func readAhead(ctx context.Context, q PageQuery, read func(context.Context, Page
 		}
 	}()
 	for next := range fetched {
-		page, err := next.asked(ctx, &q)
+		page, err := next.asked(ctx, &q.View)
 		if !yield(page, err) || err != nil {
 			return
 		}

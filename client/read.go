@@ -36,8 +36,9 @@ func (b *backend) opening(o event.Opening) *lethev1.Opening {
 }
 
 // Event looks one event up.
-func (b *backend) Event(ctx context.Context, id event.ID, o event.Opening) (event.Event, error) {
-	m, err := ask(ctx, b, asking, b.log.Find, &lethev1.FindRequest{Id: id.String(), Opening: b.opening(o)})
+func (b *backend) Event(ctx context.Context, id event.ID, v lethe.View) (event.Event, error) {
+	q := &lethev1.FindRequest{Id: id.String(), Opening: b.opening(v.Opening), Present: v.Present}
+	m, err := ask(ctx, b, asking, b.log.Find, q)
 	if err != nil {
 		return event.Event{}, err
 	}
@@ -49,7 +50,7 @@ func (b *backend) Event(ctx context.Context, id event.ID, o event.Opening) (even
 }
 
 // Open has events opened, in calls of as many as fit into a message.
-func (b *backend) Open(ctx context.Context, events []event.Event, o event.Opening) ([]event.Event, error) {
+func (b *backend) Open(ctx context.Context, events []event.Event, v lethe.View) ([]event.Event, error) {
 	all := make([]*lethev1.Event, len(events))
 	for i := range events {
 		all[i] = wire.Event(&events[i])
@@ -58,7 +59,8 @@ func (b *backend) Open(ctx context.Context, events []event.Event, o event.Openin
 	opened := make([]event.Event, 0, len(events))
 	for len(all) > 0 {
 		n := messageful(all)
-		m, err := ask(ctx, b, asking, b.log.Open, &lethev1.OpenRequest{Events: all[:n], Opening: b.opening(o)})
+		q := &lethev1.OpenRequest{Events: all[:n], Opening: b.opening(v.Opening), Present: v.Present}
+		m, err := ask(ctx, b, asking, b.log.Open, q)
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +105,7 @@ func (b *backend) pageOfOne(ctx context.Context, q *lethe.PageQuery) (lethe.Page
 		return lethe.Page{}, err
 	}
 	page := lethe.Page{Done: true, Head: head.Position}
-	e, err := b.Event(ctx, q.ID, q.Opening)
+	e, err := b.Event(ctx, q.ID, q.View)
 	switch {
 	case errors.Is(err, event.ErrNotFound):
 		return page, nil
@@ -118,7 +120,7 @@ func (b *backend) pageOfLog(ctx context.Context, q *lethe.PageQuery) (lethe.Page
 	m := &lethev1.QueryRequest{
 		Filter: wire.Filter(q.Filter), From: q.From, To: q.To, Backward: q.Backward, Pruned: q.Pruned,
 		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: b.opening(q.Opening),
-		Since: stamp(q.Since), Until: stamp(q.Until),
+		Since: stamp(q.Since), Until: stamp(q.Until), Present: q.Present,
 	}
 	got, err := ask(ctx, b, asking, b.log.Query, m)
 	if err != nil {
@@ -140,6 +142,7 @@ func (b *backend) pageOfStream(ctx context.Context, q *lethe.PageQuery) (lethe.P
 		Stream: q.Stream.String(), From: q.From, To: q.To, Backward: q.Backward, Pruned: q.Pruned,
 		Limit: uint32(min(q.Limit, wire.MaxEvents)), Opening: b.opening(q.Opening),
 		Filter: wire.Filter(q.Filter), Since: stamp(q.Since), Until: stamp(q.Until),
+		Present: q.Present,
 	}
 	got, err := ask(ctx, b, asking, b.log.Read, m)
 	switch {

@@ -21,7 +21,7 @@ const silence = 45 * time.Second
 // Batches follows the log over as many connections as it takes.
 func (b *backend) Batches(ctx context.Context, q lethe.BatchQuery) iter.Seq2[lethe.Batch, error] {
 	return func(yield func(lethe.Batch, error) bool) {
-		w := &watch{backend: b, filter: wire.Filter(q.Filter), opening: b.opening(q.Opening), at: q.After, yield: yield}
+		w := &watch{backend: b, filter: wire.Filter(q.Filter), view: q.View, at: q.After, yield: yield}
 		if err := w.run(ctx); err != nil {
 			yield(lethe.Batch{}, fmt.Errorf("subscribe: %w", err))
 		}
@@ -32,7 +32,7 @@ func (b *backend) Batches(ctx context.Context, q lethe.BatchQuery) iter.Seq2[let
 type watch struct {
 	backend *backend
 	filter  []*lethev1.Match
-	opening *lethev1.Opening
+	view    lethe.View
 	at      event.Cursor // of the last batch that was given out
 	yield   func(lethe.Batch, error) bool
 
@@ -110,7 +110,8 @@ func (w *watch) judge(ctx context.Context, failure error) verdict {
 }
 
 func (w *watch) receive(ctx context.Context, messages chan<- *lethev1.SubscribeResponse) error {
-	q := &lethev1.SubscribeRequest{Filter: w.filter, After: w.at.String(), Limit: wire.MaxEvents, Opening: w.opening}
+	q := &lethev1.SubscribeRequest{Filter: w.filter, After: w.at.String(), Limit: wire.MaxEvents,
+		Opening: w.backend.opening(w.view.Opening), Present: w.view.Present}
 	stream, err := w.backend.log.Subscribe(ctx, connect.NewRequest(q))
 	if err != nil {
 		return err

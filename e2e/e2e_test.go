@@ -85,8 +85,8 @@ func TestPlaysOnDatabase(t *testing.T) {
 
 // everyday are the plays of what a store's everyday is made of.
 func everyday() (files []string) {
-	names := []string{"badinput", "first", "lifecycle", "open", "output", "past", "person", "refused", "relation",
-		"sealing", "why"}
+	names := []string{"badinput", "first", "lifecycle", "open", "output", "past", "person", "present", "refused",
+		"relation", "sealing", "why"}
 	for _, name := range names {
 		files = append(files, filepath.Join("testdata", name+".txtar"))
 	}

@@ -23,7 +23,8 @@ func RunSealed(t *testing.T, open func(t *testing.T, keys kms.KMS, o *lethe.Opti
 		t.Run(c.name, func(t *testing.T) {
 			r := &sealedRig{clock: NewClock(), service: kmstest.NewFaulty(kmstest.New(t))}
 			r.Store, r.home = open(t, r.service, &lethe.Options{
-				Clock: r.clock, Keystore: memory.NewKeys(), Notations: []schema.Notation{jsonschema.New()}, Code: "suite 1",
+				Clock: r.clock, Keystore: memory.NewKeys(), Notations: []schema.Notation{jsonschema.New()},
+				Languages: []schema.Language{upcasters()}, Code: "suite 1",
 			})
 			r.govern(t, policyText)
 			for typ, text := range map[string]string{"CustomerRegistered": customerSchema, "AddressGiven": addressSchema} {
@@ -59,6 +60,7 @@ func sealedCases() []sealedCase {
 		{"HeldForeign", heldForeign},
 		{"HeldWithheld", heldWithheld},
 		{"HeldUsed", heldUsed},
+		{"PresentForm", presentForm},
 	}
 }
 

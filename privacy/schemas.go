@@ -65,11 +65,12 @@ func (p *Privacy) pushSchema(ctx context.Context, by event.Actor, v *schema.Vers
 			return out, err
 		}
 	}
-	for _, c := range out.Changes {
+	for i := range out.Changes {
+		c := &out.Changes[i]
 		unread := c.Breaking && v.Upcaster == (schema.Script{})
 		if (c.Refused || unread) && !dry {
 			e := &event.Error{Sentinel: event.ErrInvalid, Code: "schema_incompatible",
-				Message: "push schema of " + v.Type + ": " + c.Path + ": " + c.Text,
+				Message: "push schema of " + v.Type + ": " + c.String(),
 				Next:    "check it first: lethe schema check FILE"}
 			if !c.Refused {
 				e.Next = "give an upcaster that makes the older data readable, or keep what was valid"

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type Change struct {
 	// Job: values that are stored already are concerned, and need a job of their own.
 	Job bool
 }
+
+// String is the sentence with its place.
+func (c *Change) String() string { return cmp.Or(c.Path, "the top") + ": " + c.Text }
 
 // Comparer is a plan that also compares structure: what was valid before and is not now.
 type Comparer interface {

@@ -25,6 +25,9 @@ type Upcaster struct {
 	Func Upcast
 }
 
+// upcastNext is what to do about data that does not come to its present form.
+const upcastNext = "read it as it was written, or push a version whose upcaster takes it"
+
 // Token stands for a personal value. Data cannot forge one: it is a Go value of a type that no JSON decodes to.
 type Token struct{ path string }
 
@@ -83,7 +86,7 @@ func (u *Upcaster) run(document map[string]any) (after map[string]any, err error
 	}()
 	after, err = u.Func(document)
 	if err != nil {
-		return nil, event.Invalid("upcast_failed", "upcast by %s: %s", u.Name, plainly(err))
+		return nil, event.Invalid("upcast_failed", "upcast by %s: %s", u.Name, plainly(err)).Hint(upcastNext)
 	}
 	return after, nil
 }
@@ -151,7 +154,8 @@ type documentWriter struct {
 }
 
 func (w *documentWriter) fault(format string, args ...any) error {
-	return event.Invalid("upcast_failed", "upcast by %s: %s", w.upcaster, fmt.Sprintf(format, args...))
+	return event.Invalid("upcast_failed", "upcast by %s: %s", w.upcaster, fmt.Sprintf(format, args...)).
+		Hint(upcastNext)
 }
 
 func (w *documentWriter) write(v any, depth int) (err error) {

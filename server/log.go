@@ -105,7 +105,7 @@ func (c *caller) find(ctx context.Context, m *lethev1.FindRequest) (*lethev1.Fin
 	if err != nil {
 		return nil, err
 	}
-	opening, err := c.opening(m.GetOpening())
+	v, err := c.view(m)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +116,8 @@ func (c *caller) find(ctx context.Context, m *lethev1.FindRequest) (*lethev1.Fin
 	if !c.bearer.AllowsKind(e.Stream.Kind) { // to this token it is not there, word for word as the log says it
 		return nil, event.Errorf(event.ErrNotFound, "find event %s: no such event", id)
 	}
-	if !opening.IsZero() { // only now: what opens is recorded
-		if e, err = c.Store.For(opening).Event(ctx, id); err != nil {
+	if v != (lethe.View{}) { // only now: what opens is recorded
+		if e, err = c.reader(v).Event(ctx, id); err != nil {
 			return nil, err
 		}
 	}
@@ -127,7 +127,7 @@ func (c *caller) find(ctx context.Context, m *lethev1.FindRequest) (*lethev1.Fin
 // openEvents opens events that the caller holds. What they say of themselves decides whether the token is for them, for
 // the store opens none that the log knows otherwise.
 func (c *caller) openEvents(ctx context.Context, m *lethev1.OpenRequest) (*lethev1.OpenResponse, error) {
-	opening, err := c.opening(m.GetOpening())
+	v, err := c.view(m)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (c *caller) openEvents(ctx context.Context, m *lethev1.OpenRequest) (*lethe
 			return nil, err
 		}
 	}
-	if events, err = c.Store.For(opening).Open(ctx, events); err != nil {
+	if events, err = c.reader(v).Open(ctx, events); err != nil {
 		return nil, err
 	}
 	return &lethev1.OpenResponse{Events: wire.Events(events)}, nil

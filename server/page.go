@@ -28,7 +28,7 @@ func (c *caller) read(ctx context.Context, m *lethev1.ReadRequest) (*lethev1.Rea
 	if q.Filter, err = wire.ParseFilter(m.GetFilter()); err != nil {
 		return nil, err
 	}
-	if q.Opening, err = c.opening(m.GetOpening()); err != nil {
+	if q.View, err = c.view(m); err != nil {
 		return nil, err
 	}
 	p, err := c.page(ctx, q)
@@ -66,7 +66,7 @@ func (c *caller) query(ctx context.Context, m *lethev1.QueryRequest) (*lethev1.Q
 		Filter: filter, From: m.GetFrom(), To: m.GetTo(), Backward: m.GetBackward(), Limit: most(m.GetLimit()),
 		Since: micros(m.Since), Until: micros(m.Until),
 	}}
-	if q.Opening, err = c.opening(m.GetOpening()); err != nil {
+	if q.View, err = c.view(m); err != nil {
 		return nil, err
 	}
 	p, err := c.page(ctx, q)
@@ -123,7 +123,7 @@ const firstStep = 64
 // back short ends it too: the engine had looked for long enough.
 func (c *caller) page(ctx context.Context, q lethe.PageQuery) (page, error) {
 	var p page
-	session, limit := c.Store.For(q.Opening), q.Limit
+	session, limit := c.reader(q.View), q.Limit
 	for step := firstStep; ; step = p.step() {
 		q.Limit = min(step, limit-len(p.events))
 		part, err := session.Page(ctx, q)

@@ -3,10 +3,33 @@ package server
 import (
 	"context"
 
+	"github.com/lethe-es/lethe"
 	lethev1 "github.com/lethe-es/lethe/api/lethe/v1"
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/wire"
 )
+
+// viewing is a message that says how events are read.
+type viewing interface {
+	GetOpening() *lethev1.Opening
+	GetPresent() bool
+}
+
+// view is how a call reads events.
+func (c *caller) view(m viewing) (v lethe.View, err error) {
+	v.Present = m.GetPresent()
+	v.Opening, err = c.opening(m.GetOpening())
+	return v, err
+}
+
+// reader is the session that reads so.
+func (c *caller) reader(v lethe.View) *lethe.Session {
+	s := c.Store.For(v.Opening)
+	if v.Present {
+		return s.Present()
+	}
+	return s
+}
 
 // opening is what a call opens, which its token must allow; with nobody named the token acts. The zero Opening reads
 // sealed.

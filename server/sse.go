@@ -26,8 +26,8 @@ import (
 // Parameters are those of one alternative of a filter: type, kind, relation as [role=]kind/id and metadata as
 // key=value, each as often as wanted; stream, correlation and causation once. after is a cursor, over which header
 // Last-Event-ID goes, as browsers send it when they connect again. limit ends the answer after so many events,
-// follow=false where it has caught up. Header Accept: application/jsonl asks for lines of JSON instead of server-sent
-// events.
+// follow=false where it has caught up; present=true gives events in the present form of their types. Header Accept:
+// application/jsonl asks for lines of JSON instead of server-sent events.
 //
 //	POST /v1/events?follow=false
 //	{"filter": [{"kinds": ["application"]}], "after": "CURSOR", "opening": {"purpose": "support", "reason": "ticket 7"}}
@@ -149,7 +149,8 @@ func (f *feed) parse(values url.Values) error {
 			}
 			if !known && !f.match(name, value, &m) {
 				return event.Invalid("unknown_field", "read events: unknown or malformed parameter").Hint("known are type, kind, " +
-					"stream, relation=[role=]kind/id, correlation, causation, metadata=key=value, after, limit, follow=false")
+					"stream, relation=[role=]kind/id, correlation, causation, metadata=key=value, after, limit, present=true, " +
+					"follow=false")
 			}
 		}
 	}
@@ -210,6 +211,10 @@ func (f *feed) parameter(name, value string, m *event.Match) (known bool, err er
 	case "limit":
 		if f.left, err = strconv.Atoi(value); err != nil || f.left < 1 {
 			err = event.Invalid("malformed_limit", "read events: the limit is not a number above 0")
+		}
+	case "present":
+		if f.reads.Present, err = strconv.ParseBool(value); err != nil {
+			err = event.Invalid("malformed_query", "read events: present is neither true nor false")
 		}
 	case "follow":
 		f.once = value == "false"

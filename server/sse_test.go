@@ -161,7 +161,8 @@ func TestSentEventsFilter(t *testing.T) {
 		"stream=a%2F1&stream=a%2F2": "malformed_query", "relation=CANARYBIRD": "unknown_field",
 		"metadata=CANARYBIRD": "unknown_field", "causation=CANARYBIRD": "malformed_id",
 		"after=CANARYBIRD": "malformed_cursor", "limit=CANARYBIRD": "malformed_limit", "limit=0": "malformed_limit",
-		"follow=CANARYBIRD": "malformed_query", "a=%zz": "malformed_query", "a;b": "malformed_query",
+		"follow=CANARYBIRD":  "malformed_query",
+		"present=CANARYBIRD": "malformed_query", "a=%zz": "malformed_query", "a;b": "malformed_query",
 		"kind=NO+KIND": "malformed_name",
 		"metadata=channel%3D1&metadata=channel%3D2": "unknown_field", "metadata=other%3D1": "not_indexed",
 	} {

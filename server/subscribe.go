@@ -56,12 +56,12 @@ func tooMany(who string, limit int) error {
 
 // subscription is one caller's, while it runs.
 type subscription struct {
-	filter  event.Filter
-	after   event.Cursor
-	opening event.Opening
-	send    func(lethe.Batch) error // to the caller
-	once    bool                    // ends where it has caught up
-	done    bool                    // ends now, without an error
+	filter event.Filter
+	after  event.Cursor
+	reads  lethe.View
+	send   func(lethe.Batch) error // to the caller
+	once   bool                    // ends where it has caught up
+	done   bool                    // ends now, without an error
 
 	// Filled in by follow.
 	server    *Server
@@ -103,7 +103,7 @@ func (s *subscription) ask(c *caller, m *lethev1.SubscribeRequest) (err error) {
 	if s.after, err = event.ParseCursor(m.GetAfter()); err != nil {
 		return err
 	}
-	s.opening, err = c.opening(m.GetOpening())
+	s.reads, err = c.view(m)
 	return err
 }
 
@@ -155,7 +155,7 @@ func (c *caller) follow(ctx context.Context, s *subscription) (err error) {
 		s.expiry = c.server.clock.After(c.bearer.Expires.Sub(c.server.clock.Now()))
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	batches, ended := handOver(ctx, c.Store.For(s.opening).Batches(ctx, s.filter, s.after))
+	batches, ended := handOver(ctx, c.reader(s.reads).Batches(ctx, s.filter, s.after))
 	defer func() {
 		cancel()
 		<-ended // it may hold something of the engine

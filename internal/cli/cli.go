@@ -74,6 +74,7 @@ type app struct {
 	command  string           // such as "lethe event get"
 	purpose  phrase.Opening   // flags of commands that read
 	opening  event.Opening    // what they mean
+	present  bool             // they read events in the present form of their type
 	logged   bool             // it was said that a use was recorded
 }
 

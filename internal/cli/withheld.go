@@ -13,15 +13,22 @@ import (
 	"github.com/lethe-es/lethe/sealed"
 )
 
-// mayOpen adds --purpose, --reason and --actor to a command that reads.
-func (a *app) mayOpen(cmd *cobra.Command) { a.purpose.Register(cmd.Flags()) }
+// mayOpen adds --purpose, --reason, --actor and --present to a command that reads.
+func (a *app) mayOpen(cmd *cobra.Command) {
+	a.purpose.Register(cmd.Flags())
+	cmd.Flags().BoolVar(&a.present, "present", false, "data in the form of the present version of its schema")
+}
 
 // reader is the session in which a command reads: for a purpose, where the command line names one.
 func (a *app) reader(s *opened) *lethe.Session {
-	if a.opening.IsZero() {
-		return s.As(event.Actor{})
+	session := s.As(event.Actor{})
+	if !a.opening.IsZero() {
+		session = s.For(a.opening)
 	}
-	return s.For(a.opening)
+	if a.present {
+		return session.Present()
+	}
+	return session
 }
 
 // seen says once that a use was recorded, when the first event comes in which something was opened.

@@ -1,6 +1,7 @@
 package office
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -174,6 +175,9 @@ type changeLine struct {
 	Breaking bool   `json:"breaking"`
 }
 
+// place is where, as people read it.
+func (c *changeLine) place() string { return cmp.Or(c.Path, "the top") }
+
 func (o *Office) push(ctx context.Context, c *client.Client, m *lethev1.PushSchemaRequest) error {
 	answer, err := ask(ctx, c.Schemas.Push, m)
 	if err != nil {
@@ -195,7 +199,7 @@ func (o *Office) push(ctx context.Context, c *client.Client, m *lethev1.PushSche
 	all := out.fields()
 	var lines []string
 	for _, c := range out.Changes {
-		lines = append(lines, c.Path+": "+c.Text+yes(c.Breaking, " (refused)"))
+		lines = append(lines, c.place()+": "+c.Text+yes(c.Breaking, " (refused)"))
 	}
 	all = append(all, fields(show.Field{"changes", strings.Join(lines, "\n")})...)
 	if err := o.Out.Single(out, all...); err != nil {
@@ -218,7 +222,7 @@ func refused(changes []changeLine) error {
 	if i < 0 {
 		return nil
 	}
-	return event.Invalid("schema_incompatible", "push schema: %s: %s", changes[i].Path, changes[i].Text).
+	return event.Invalid("schema_incompatible", "push schema: %s: %s", changes[i].place(), changes[i].Text).
 		Hint("keep what old data needs, or use a new type")
 }
 

@@ -146,7 +146,7 @@ func (o *Office) compare(ctx context.Context, c *client.Client, m *lethev1.PushS
 	o.Out.Say("it would be version %d of %s", answer.GetSchema().GetNumber(), m.GetType())
 	changes := changesOf(answer)
 	for _, c := range changes {
-		o.Out.Say("  %s: %s", c.Path, c.Text)
+		o.Out.Say("  %s: %s", c.place(), c.Text)
 	}
 	return refused(changes)
 }
@@ -301,7 +301,8 @@ func (o *Office) diff(ctx context.Context, c *client.Client, typ string, numbers
 	}
 	list := o.Out.List("path", "change")
 	for _, c := range changes {
-		if err := list.Add(changeLine{c.Path, c.Text, c.Breaking}, c.Path, c.Text); err != nil {
+		line := changeLine{c.Path, c.Text, c.Breaking}
+		if err := list.Add(line, line.place(), line.Text); err != nil {
 			return err
 		}
 	}

@@ -451,7 +451,9 @@ type ReadRequest struct {
 	// Recorded at or after.
 	Since *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=since,proto3" json:"since,omitempty"`
 	// Recorded before.
-	Until         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=until,proto3" json:"until,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=until,proto3" json:"until,omitempty"`
+	// In the form that the present version of their type's schema gives them, by the upcasters of the versions between.
+	Present       bool `protobuf:"varint,11,opt,name=present,proto3" json:"present,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -556,6 +558,13 @@ func (x *ReadRequest) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ReadRequest) GetPresent() bool {
+	if x != nil {
+		return x.Present
+	}
+	return false
+}
+
 type ReadResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Events []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
@@ -644,7 +653,9 @@ type QueryRequest struct {
 	// Also give truncated events, of which only the header is left.
 	Pruned bool `protobuf:"varint,8,opt,name=pruned,proto3" json:"pruned,omitempty"`
 	// Open personal data. Not in a GET: what opens is recorded, and a URL is kept by others.
-	Opening       *Opening `protobuf:"bytes,9,opt,name=opening,proto3" json:"opening,omitempty"`
+	Opening *Opening `protobuf:"bytes,9,opt,name=opening,proto3" json:"opening,omitempty"`
+	// In the form that the present version of their type's schema gives them, by the upcasters of the versions between.
+	Present       bool `protobuf:"varint,10,opt,name=present,proto3" json:"present,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -742,6 +753,13 @@ func (x *QueryRequest) GetOpening() *Opening {
 	return nil
 }
 
+func (x *QueryRequest) GetPresent() bool {
+	if x != nil {
+		return x.Present
+	}
+	return false
+}
+
 type QueryResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Events []*Event               `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
@@ -817,7 +835,9 @@ type FindRequest struct {
 	// UUID of the event.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// Open personal data. Not in a GET: what opens is recorded, and a URL is kept by others.
-	Opening       *Opening `protobuf:"bytes,2,opt,name=opening,proto3" json:"opening,omitempty"`
+	Opening *Opening `protobuf:"bytes,2,opt,name=opening,proto3" json:"opening,omitempty"`
+	// In the form that the present version of its type's schema gives it, by the upcasters of the versions between.
+	Present       bool `protobuf:"varint,3,opt,name=present,proto3" json:"present,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -864,6 +884,13 @@ func (x *FindRequest) GetOpening() *Opening {
 		return x.Opening
 	}
 	return nil
+}
+
+func (x *FindRequest) GetPresent() bool {
+	if x != nil {
+		return x.Present
+	}
+	return false
 }
 
 type FindResponse struct {
@@ -915,7 +942,9 @@ type OpenRequest struct {
 	// With their boxes, at most 1024. What withheld and names say is not looked at. Leaf may be left out.
 	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	// Must name a purpose.
-	Opening       *Opening `protobuf:"bytes,2,opt,name=opening,proto3" json:"opening,omitempty"`
+	Opening *Opening `protobuf:"bytes,2,opt,name=opening,proto3" json:"opening,omitempty"`
+	// In the form that the present version of their type's schema gives them, by the upcasters of the versions between.
+	Present       bool `protobuf:"varint,3,opt,name=present,proto3" json:"present,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -962,6 +991,13 @@ func (x *OpenRequest) GetOpening() *Opening {
 		return x.Opening
 	}
 	return nil
+}
+
+func (x *OpenRequest) GetPresent() bool {
+	if x != nil {
+		return x.Present
+	}
+	return false
 }
 
 type OpenResponse struct {
@@ -1223,7 +1259,9 @@ type SubscribeRequest struct {
 	// Most events in one message, at most 1024; 0: 256.
 	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
 	// Open personal data. Not in a GET: what opens is recorded, and a URL is kept by others.
-	Opening       *Opening `protobuf:"bytes,4,opt,name=opening,proto3" json:"opening,omitempty"`
+	Opening *Opening `protobuf:"bytes,4,opt,name=opening,proto3" json:"opening,omitempty"`
+	// In the form that the present version of their type's schema gives them, by the upcasters of the versions between.
+	Present       bool `protobuf:"varint,5,opt,name=present,proto3" json:"present,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1284,6 +1322,13 @@ func (x *SubscribeRequest) GetOpening() *Opening {
 		return x.Opening
 	}
 	return nil
+}
+
+func (x *SubscribeRequest) GetPresent() bool {
+	if x != nil {
+		return x.Present
+	}
+	return false
 }
 
 type SubscribeResponse struct {
@@ -1377,7 +1422,7 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\aOutcome\x122\n" +
 	"\x06result\x18\x01 \x01(\v2\x18.lethe.v1.AppendResponseH\x00R\x06result\x12'\n" +
 	"\x05error\x18\x02 \x01(\v2\x0f.lethe.v1.ErrorH\x00R\x05errorB\x06\n" +
-	"\x04kind\"\xcd\x02\n" +
+	"\x04kind\"\xe7\x02\n" +
 	"\vReadRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
@@ -1389,12 +1434,13 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\x06filter\x18\b \x03(\v2\x0f.lethe.v1.MatchR\x06filter\x120\n" +
 	"\x05since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
 	"\x05until\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"s\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
+	"\apresent\x18\v \x01(\bR\apresent\"s\n" +
 	"\fReadResponse\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\bR\x04done\x12\x12\n" +
-	"\x04head\x18\x04 \x01(\x04R\x04head\"\xb6\x02\n" +
+	"\x04head\x18\x04 \x01(\x04R\x04head\"\xd0\x02\n" +
 	"\fQueryRequest\x12'\n" +
 	"\x06filter\x18\x01 \x03(\v2\x0f.lethe.v1.MatchR\x06filter\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x0e\n" +
@@ -1404,20 +1450,24 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\bbackward\x18\x06 \x01(\bR\bbackward\x12\x14\n" +
 	"\x05limit\x18\a \x01(\rR\x05limit\x12\x16\n" +
 	"\x06pruned\x18\b \x01(\bR\x06pruned\x12+\n" +
-	"\aopening\x18\t \x01(\v2\x11.lethe.v1.OpeningR\aopening\"t\n" +
+	"\aopening\x18\t \x01(\v2\x11.lethe.v1.OpeningR\aopening\x12\x18\n" +
+	"\apresent\x18\n" +
+	" \x01(\bR\apresent\"t\n" +
 	"\rQueryResponse\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12\x12\n" +
 	"\x04done\x18\x03 \x01(\bR\x04done\x12\x12\n" +
-	"\x04head\x18\x04 \x01(\x04R\x04head\"J\n" +
+	"\x04head\x18\x04 \x01(\x04R\x04head\"d\n" +
 	"\vFindRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12+\n" +
-	"\aopening\x18\x02 \x01(\v2\x11.lethe.v1.OpeningR\aopening\"5\n" +
+	"\aopening\x18\x02 \x01(\v2\x11.lethe.v1.OpeningR\aopening\x12\x18\n" +
+	"\apresent\x18\x03 \x01(\bR\apresent\"5\n" +
 	"\fFindResponse\x12%\n" +
-	"\x05event\x18\x01 \x01(\v2\x0f.lethe.v1.EventR\x05event\"c\n" +
+	"\x05event\x18\x01 \x01(\v2\x0f.lethe.v1.EventR\x05event\"}\n" +
 	"\vOpenRequest\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12+\n" +
-	"\aopening\x18\x02 \x01(\v2\x11.lethe.v1.OpeningR\aopening\"7\n" +
+	"\aopening\x18\x02 \x01(\v2\x11.lethe.v1.OpeningR\aopening\x12\x18\n" +
+	"\apresent\x18\x03 \x01(\bR\apresent\"7\n" +
 	"\fOpenResponse\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\"\r\n" +
 	"\vHeadRequest\"\x88\x02\n" +
@@ -1433,12 +1483,13 @@ const file_lethe_v1_log_proto_rawDesc = "" +
 	"\x06cursor\x18\t \x01(\tR\x06cursor\">\n" +
 	"\x04Fork\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x06R\vincarnation\x12\x14\n" +
-	"\x05first\x18\x02 \x01(\x04R\x05first\"\x94\x01\n" +
+	"\x05first\x18\x02 \x01(\x04R\x05first\"\xae\x01\n" +
 	"\x10SubscribeRequest\x12'\n" +
 	"\x06filter\x18\x01 \x03(\v2\x0f.lethe.v1.MatchR\x06filter\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\tR\x05after\x12\x14\n" +
 	"\x05limit\x18\x03 \x01(\rR\x05limit\x12+\n" +
-	"\aopening\x18\x04 \x01(\v2\x11.lethe.v1.OpeningR\aopening\"h\n" +
+	"\aopening\x18\x04 \x01(\v2\x11.lethe.v1.OpeningR\aopening\x12\x18\n" +
+	"\apresent\x18\x05 \x01(\bR\apresent\"h\n" +
 	"\x11SubscribeResponse\x12'\n" +
 	"\x06events\x18\x01 \x03(\v2\x0f.lethe.v1.EventR\x06events\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x12\n" +
