@@ -36,7 +36,8 @@ func (n Name) String() string { return n.Kind + "/" + n.KRID.String() }
 // GoString is String.
 func (n Name) GoString() string { return n.String() }
 
-// Withheld is a personal value that an event does not show: null stands in its place.
+// Withheld is a personal value that an event does not show. In JSON null stands in its place, of metadata an empty
+// text; of a protobuf message the field is missing.
 type Withheld struct {
 	Path    string // JSON pointer into the data, or metadata/KEY
 	Group   string // data group

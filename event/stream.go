@@ -226,6 +226,9 @@ func isPrintable(s string, spaces bool) bool {
 // looksLikeEmail is deliberately broad (local@domain.tld, also percent-encoded): a false alarm costs a rename,
 // a miss stays in the log for ever.
 func looksLikeEmail(s string) bool {
+	if !strings.ContainsAny(s, "@%") {
+		return false
+	}
 	local, domain, ok := strings.Cut(strings.ReplaceAll(strings.ToLower(s), "%40", "@"), "@")
 	if !ok || local == "" {
 		return false

@@ -70,6 +70,22 @@ func (d *Draft) ValidateEnvelope() error {
 	return d.validateMetadata()
 }
 
+// ValidateOpen refuses a type and metadata that hold a direct identifier: they stay readable in the log for ever. What
+// the policy declares personal was taken out before.
+func (d *Draft) ValidateOpen() error {
+	if looksLikeEmail(d.Type) {
+		return Invalid("personal_reference", "check event type: it looks like an e-mail address").
+			Hint("name what happened; whom it is about stands in the data or in a relation")
+	}
+	for k, v := range d.Metadata {
+		if looksLikeEmail(v) {
+			return Invalid("personal_reference", "check metadata %s of %q: it looks like an e-mail address", k, d.Type).
+				Hint("declare the key personal in the policy, or leave it out: metadata stays readable in the log for ever")
+		}
+	}
+	return nil
+}
+
 func (d *Draft) validateProducer() error {
 	for _, s := range []string{d.Producer.Name, d.Producer.Version, d.Producer.Commit} {
 		if len(s) > MaxIDBytes || !isPrintable(s, true) {
