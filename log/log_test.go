@@ -303,6 +303,10 @@ func TestRefusedRequests(t *testing.T) {
 		fails(t, l, req, code)
 	}
 	fails(t, l, request(write("a", event.Any, many...)), "empty_or_oversized")
+	for _, readable := range []event.Draft{{Type: "jo@example.org"},
+		{Type: "T", Metadata: map[string]string{"user": "jo%40example.org"}}} {
+		fails(t, l, request(write("a", event.Any, readable)), "personal_reference")
+	}
 	fails(t, l, request(write("a", event.Any, event.Draft{Type: "lethe.X"})), "reserved")
 }
 

@@ -253,6 +253,9 @@ func (p *preparer) encode(e *entry, s *scratch) error {
 	if err := d.ValidateEnvelope(); err != nil {
 		return err
 	}
+	if err := d.ValidateOpen(); err != nil {
+		return err
+	}
 	if d.Format != event.JSON {
 		if err := d.Validate(); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"sync"
@@ -109,7 +110,7 @@ func (m *memo[T]) get(at *atomic.Pointer[compiled[T]], compile func() (T, error)
 // check refuses what no notation needs to look at.
 func (v *Version) check() error {
 	d := event.Draft{Type: v.Type}
-	if err := d.ValidateEnvelope(); err != nil {
+	if err := cmp.Or(d.ValidateEnvelope(), d.ValidateOpen()); err != nil {
 		return err
 	}
 	if len(v.Text) > MaxText {
