@@ -99,17 +99,19 @@ func (s *Server) admitted(p procedure, next http.Handler) http.Handler {
 }
 
 // admit finds the store that a call names and the token it brings, and compares what the token allows with what the
-// procedure needs. Errors are event.ErrDenied, or event.ErrInvalid with code store_missing.
+// procedure needs. Errors are event.ErrDenied, or event.ErrInvalid with code store_missing; with a caller where it is
+// known who was denied.
 func (s *Server) admit(ctx context.Context, p procedure, h http.Header) (*caller, error) {
 	t, bearer, err := s.bearer(ctx, h)
 	if err != nil {
 		return nil, err
 	}
+	c := &caller{tenant: t, server: s, bearer: bearer, procedure: p, header: h, code: codeOK}
 	if !s.allows(bearer.Scope, p.needs) {
-		return nil, event.Errorf(event.ErrDenied, "call %s: token %s does not allow it", p.name, bearer.ID).
+		return c, event.Errorf(event.ErrDenied, "call %s: token %s does not allow it", p.name, bearer.ID).
 			Hint("use a token with the permission it needs: %s", permissionName(p.needs))
 	}
-	return &caller{tenant: t, server: s, bearer: bearer, procedure: p, header: h, code: codeOK}, nil
+	return c, nil
 }
 
 // bearer finds store and token. With tokens on, a store that is not here answers like one that does not know the

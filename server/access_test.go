@@ -329,3 +329,19 @@ func TestNewRefuses(t *testing.T) {
 		t.Errorf("a tenant without a store: %v", err)
 	}
 }
+
+// TestDeniedIsLogged: whose token was denied what can be found out afterwards, at the level at which servers run.
+func TestDeniedIsLogged(t *testing.T) {
+	w := newWorld(t, server.Options{}, memory.Options{})
+	secret := w.mint(t, token.Grant{Scope: token.Scope{Read: true}})
+	w.post("/lethe.v1.SubjectService/Show", `{"person": "customer/4711"}`,
+		map[string]string{"Authorization": "Bearer " + secret.Reveal(), "Lethe-Store": "loans"})
+	for line := range strings.Lines(w.log.String()) {
+		if strings.Contains(line, "level=INFO") && strings.Contains(line, "SubjectService/Show") &&
+			strings.Contains(line, "code=denied") && strings.Contains(line, "store=loans") &&
+			strings.Contains(line, "token="+secret.ID()) {
+			return
+		}
+	}
+	t.Errorf("the log does not say who was denied:\n%s", w.log.String())
+}

@@ -205,6 +205,9 @@ func limitCodes() []string {
 // verdict is how a call is logged. What a caller does wrong is the caller's to log; what is refused at the door, or by
 // a limit, or fails for the store, is told to who runs the server. Of what is internal, tell has written already.
 func verdict(o *observed) (slog.Level, string) {
+	if o.remote == inProcess { // who called is here, and is told
+		return slog.LevelDebug, "call"
+	}
 	switch o.code {
 	case "store_failed", "disk_full", "unknown_outcome", "unknown_format", "corrupt", "store_held":
 		return slog.LevelError, "call failed"
@@ -212,7 +215,7 @@ func verdict(o *observed) (slog.Level, string) {
 	switch {
 	case slices.Contains(limitCodes(), o.code):
 		return slog.LevelWarn, "call refused by a limit"
-	case o.store == "":
+	case o.store == "" || o.code == "denied":
 		return slog.LevelInfo, "call refused"
 	}
 	return slog.LevelDebug, "call"

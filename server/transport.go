@@ -43,6 +43,9 @@ func (s *Server) Close() error {
 
 const pipesKept = 64
 
+// inProcess is the remote address of a call over a pipe.
+const inProcess = "pipe"
+
 // pipes is a listener to which only this process can connect.
 type pipes struct {
 	dialled chan net.Conn
