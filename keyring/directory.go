@@ -26,6 +26,9 @@ func (k *Keeper) learnNames(ctx context.Context, h *held) (*wrapped.Directory, e
 	if err != nil {
 		return nil, err
 	}
+	if dir := k.dir.Load(); dir != nil && dir.Version == found[0].Version {
+		return dir, nil
+	}
 	r, err := k.open(ctx, h, &found[0])
 	if err != nil {
 		return nil, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/lethe-es/lethe/event"
 )
@@ -33,20 +35,28 @@ func contended(what string) error {
 }
 
 // kmsFault says of a call to the key service what it means here. What the service does not have, or does not allow,
-// must not read as a person who is unknown or an access that is denied.
+// must not read as a person who is unknown or an access that is denied, nor the trouble of its folder as a caller's bad
+// input, whatever else the error is: of such ones only the text goes on, the code and the next step.
 func kmsFault(err error, doing string, epoch uint32) error {
-	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	code := event.Code(err)
-	switch {
-	case ended, errors.Is(err, event.ErrUnavailable), errors.Is(err, event.ErrUnsupported),
-		errors.Is(err, event.ErrFormat), errors.Is(err, event.ErrFailed):
-		return fmt.Errorf("%s epoch %d: %w", doing, epoch, err)
-	case errors.Is(err, event.ErrNotFound), errors.Is(err, event.ErrDenied):
-		return fault(event.ErrUnavailable, code, "%s epoch %d: %v", doing, epoch, err).
-			Hint("check that this is the store's key service, and what its caller may do there")
-	case errors.Is(err, event.ErrConflict), errors.Is(err, event.ErrCorrupt):
-		return fault(event.ErrCorrupt, code, "%s epoch %d: %v", doing, epoch, err).
-			Hint("check that this is the store's key service and its keystore")
+	is := func(kinds ...error) bool {
+		return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 	}
-	return fault(event.ErrUnavailable, "kms_unavailable", "%s epoch %d: %v", doing, epoch, err)
+	kind, code, next := event.ErrUnavailable, event.Code(err), ""
+	switch {
+	case is(event.ErrNotFound, event.ErrDenied):
+		next = "check that this is the store's key service, and what its caller may do there"
+	case is(event.ErrInvalid):
+	case is(event.ErrConflict, event.ErrCorrupt):
+		kind, next = event.ErrCorrupt, "check that this is the store's key service and its keystore"
+	case is(context.Canceled, context.DeadlineExceeded, event.ErrUnavailable, event.ErrUnsupported, event.ErrFormat,
+		event.ErrFailed):
+		return fmt.Errorf("%s epoch %d: %w", doing, epoch, err)
+	default:
+		code = "kms_unavailable"
+	}
+	text := err.Error()
+	if own, ok := errors.AsType[*event.Error](err); ok && own.Next != "" {
+		text, next = strings.TrimSuffix(text, "; "+own.Next), own.Next
+	}
+	return fault(kind, code, "%s epoch %d: %s", doing, epoch, text).Hint("%s", next)
 }

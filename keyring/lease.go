@@ -20,6 +20,7 @@ type held struct {
 	k       *Keeper
 	current *epoch   // what is written is wrapped by it; nil: there is no epoch yet
 	partial bool     // an epoch that is live could not be opened
+	shared  bool     // by several at once: no epoch may join
 	all     []*epoch // newest first
 
 	guard storage.Epoch // after regain: the oldest of all, as it was then
@@ -244,24 +245,21 @@ func (k *Keeper) unwrap(now int64) *attempt {
 	return a
 }
 
-// unwrapAll opens epochs and begins a new lease if every one that is open already could be opened again. Without any
-// that is open, all must be opened: a reference might be known under each.
+// unwrapAll opens epochs and begins a new lease if every live one could be opened: a reference might be known under
+// each, and who goes on without the newest would write under one that may be destroyed (DestroyEpoch waits for leases).
 func (k *Keeper) unwrapAll(a *attempt, began int64) {
-	// Another Keeper may have destroyed an epoch since the head was read: that is no failure. If the head cannot be read,
-	// what is known has to do.
-	_ = k.refreshAs(k.life, began)
+	// Another Keeper may have made or destroyed an epoch since the head was read. If it cannot be read, what is known has
+	// to do, but only until the lease ends.
+	a.err = k.refreshAs(k.life, began)
 	k.mu.Lock()
 	live := k.live()
 	k.mu.Unlock()
 	opened := map[uint32]*epoch{}
-	renewed := map[uint32]bool{}
 	failed := map[uint32]error{}
 	for _, e := range live {
 		if err := k.unwrapOne(e, opened); err != nil {
 			failed[e.Number] = err
-			continue
 		}
-		renewed[e.Number] = true
 	}
 	if len(failed) > 0 {
 		_ = k.refreshAs(k.life, began)
@@ -282,10 +280,6 @@ func (k *Keeper) unwrapAll(a *attempt, began int64) {
 	if l := k.lease.Load(); l != nil && !l.covers(k.tick()) {
 		k.expire()
 	}
-	whole := true
-	for number := range k.epochs {
-		whole = whole && renewed[number]
-	}
 	if k.closed || len(k.epochs) == 0 && a.err != nil {
 		for _, e := range opened {
 			e.Wipe()
@@ -299,14 +293,13 @@ func (k *Keeper) unwrapAll(a *attempt, began int64) {
 			continue
 		case there != nil && !there.Same(e.Raw):
 			a.err = wrapped.Unreadable("epoch, whose keys are other ones than before,")
-			whole = false
 		}
 		e.Wipe()
 	}
 	for number := range k.epochs {
 		k.newest.Store(max(k.newest.Load(), number))
 	}
-	if whole && len(k.epochs) > 0 {
+	if a.err == nil && len(k.epochs) > 0 {
 		k.lease.Store(&lease{from: began, renew: began + int64(k.o.Lease)/2, until: began + int64(k.o.Lease)})
 	}
 }

@@ -2,11 +2,15 @@ package keyring_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/lethe-es/lethe/event"
 	"github.com/lethe-es/lethe/keyring"
+	"github.com/lethe-es/lethe/kms"
 	"github.com/lethe-es/lethe/kms/kmstest"
 )
 
@@ -238,6 +242,56 @@ func TestWrongService(t *testing.T) {
 		wantError(t, k.Check(t.Context(), []event.KRID{krid}), want.class, want.code)
 		if r.keys.calls() != calls {
 			t.Errorf("fault %d: something was written", fault)
+		}
+	}
+}
+
+// troubled is a key service that unwraps nothing.
+type troubled struct {
+	kms.KMS
+	err error
+}
+
+func (s *troubled) Unwrap(context.Context, string, []kms.Item) ([][]byte, error) { return nil, s.err }
+
+// TestServiceTrouble: whatever else an error of the key service is, callers do not read it as one about persons,
+// accesses or their own input, and its code and next step arrive.
+func TestServiceTrouble(t *testing.T) {
+	late := context.DeadlineExceeded
+	exposed := event.Invalid("kms_folder_exposed", "open key folder: it has mode 755").Hint("chmod 700 it")
+	const ours = "check that this is the store's key service"
+	for name, c := range map[string]struct {
+		err   error
+		class error
+		code  string
+		next  string
+	}{
+		"denied":           {kms.Denied("unwrap", "no"), event.ErrUnavailable, "kms_denied", ours},
+		"denied late":      {errors.Join(late, kms.Denied("unwrap", "no")), event.ErrUnavailable, "kms_denied", ours},
+		"missing late":     {errors.Join(late, kms.Missing("r")), event.ErrUnavailable, "kms_key_missing", "look whether"},
+		"destroyed late":   {errors.Join(late, kms.Gone("r")), event.ErrCorrupt, "kms_key_destroyed", ours},
+		"not opened, late": {errors.Join(late, kms.NotOpened("r", 0)), event.ErrCorrupt, "kms_not_opened", "it was wrapped"},
+		"exposed":          {exposed, event.ErrUnavailable, "kms_folder_exposed", "chmod 700 it"},
+		"exposed late":     {fmt.Errorf("%w: %w", late, exposed), event.ErrUnavailable, "kms_folder_exposed", "chmod 700 it"},
+		"down":             {kms.Unavailable("unwrap", "no"), event.ErrUnavailable, "kms_unavailable", ""},
+		"anything":         {errors.New("no"), event.ErrUnavailable, "kms_unavailable", ""},
+	} {
+		r := newRig(t)
+		_, krid := known(t, r)
+		r.service = kmstest.NewFaulty(&troubled{r.service, c.err})
+		err := r.open().Check(t.Context(), []event.KRID{krid})
+		wantError(t, err, c.class, c.code)
+		for _, other := range []error{event.ErrNotFound, event.ErrDenied, event.ErrInvalid, event.ErrConflict} {
+			if errors.Is(err, other) {
+				t.Errorf("%s: it is also %q: %v", name, other, err)
+			}
+		}
+		said, ok := errors.AsType[*event.Error](err)
+		if !ok || !strings.HasPrefix(said.Next, c.next) || c.next != "" && strings.Count(err.Error(), said.Next) != 1 {
+			t.Errorf("%s: %v", name, err)
+		}
+		if cause, _, _ := strings.Cut(c.err.Error(), ";"); !strings.Contains(err.Error(), "open epoch 1: "+cause) {
+			t.Errorf("%s: the cause is lost: %v", name, err)
 		}
 	}
 }

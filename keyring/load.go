@@ -33,7 +33,7 @@ func (k *Keeper) keep(r rings, as uint64) {
 type ring struct {
 	wrapped.Keyring
 	told  int             // how many of the references have their tokens, but perhaps for an epoch it is not under yet
-	moved bool            // a roll made those, too
+	moved uint32          // the epoch for which a roll made those, too; 0: none
 	ended *wrapped.Ending // only in a tombstone, which has but KRID and version beside it
 
 	loaded     int64 // tick as of which this was stored
@@ -124,7 +124,7 @@ func (k *Keeper) decode(ctx context.Context, h *held, r *ring, plain []byte) err
 	if err != nil {
 		return err
 	}
-	if known, err := r.Decode(plain, dir, false); known {
+	if known, err := r.Decode(plain, dir, false); known || h.shared {
 		return err
 	}
 	if dir, err = k.learnNames(ctx, h); err != nil {
@@ -180,7 +180,7 @@ func (k *Keeper) join(h *held, number uint32) (*epoch, *attempt, error) {
 	defer k.mu.Unlock()
 	if e := k.epochs[number]; e != nil {
 		e.users++
-		h.all = append(h.all, e)
+		h.all = append(slices.Clone(h.all), e) // a walk may go through those there were
 		slices.SortFunc(h.all, func(a, b *epoch) int { return int(int64(b.Number) - int64(a.Number)) })
 		h.current = h.all[0]
 		return e, nil, nil
@@ -221,7 +221,7 @@ func (h *held) tell(r *ring, c *storage.KeyChange) {
 			switch {
 			case i >= r.told:
 				c.Add = append(c.Add, storage.Lookup{Token: e.Lookup(ref), State: storage.KeyLive, KRID: r.KRID})
-			case e == h.current && r.Epoch != e.Number && !r.moved:
+			case e == h.current && r.Epoch != e.Number && r.moved != e.Number:
 				c.Replace = append(c.Replace, storage.Lookup{Token: e.Lookup(ref), State: storage.KeyLive, KRID: r.KRID})
 			}
 		}

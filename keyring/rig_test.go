@@ -52,10 +52,10 @@ func (r *rig) open() *keyring.Keeper {
 // faultyKeys fails calls that a test asks to fail.
 type faultyKeys struct {
 	storage.Keys
-	mu      sync.Mutex
-	changes int // calls of ChangeKeys so far
-	fail    func(call int) keyFault
-	down    bool
+	mu       sync.Mutex
+	changes  int // calls of ChangeKeys so far
+	fail     func(call int) keyFault
+	headless bool // the head cannot be read
 }
 
 type keyFault uint8
@@ -84,6 +84,22 @@ func (f *faultyKeys) ChangeKeys(ctx context.Context, c []storage.KeyChange) ([]s
 		return nil, errKeys
 	}
 	return outcomes, err
+}
+
+func (f *faultyKeys) KeyHead(ctx context.Context) (storage.KeyHead, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.headless {
+		return storage.KeyHead{}, errKeys
+	}
+	return f.Keys.KeyHead(ctx)
+}
+
+// behead has the head be unreadable, or readable again.
+func (f *faultyKeys) behead(headless bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.headless = headless
 }
 
 func (f *faultyKeys) set(fail func(call int) keyFault) {

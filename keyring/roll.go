@@ -161,7 +161,8 @@ type roll struct {
 	k        *Keeper
 	h        *held
 	done     Rolled
-	found    int // keyrings that were under older epochs
+	found    int    // keyrings that were under older epochs
+	told     uint32 // the epoch for which tokens are made
 	progress func(done, total int)
 	unmoved  error               // why a keyring could not be moved
 	doubled  map[event.KRID]bool // their references have tokens that are another's
@@ -172,6 +173,7 @@ type roll struct {
 // two is continued with those who are not.
 func (r *roll) keyrings(ctx context.Context) error {
 	x := &indexer{k: r.k, guard: r.h.guard, doubled: r.double}
+	r.told = r.h.current.Number // which becomes another one if a newer epoch is met on the way
 	from := &reaper{
 		k: r.k, h: r.h, epochs: []*epoch{r.h.current}, lost: r.stays,
 		q: storage.KeyringQuery{Before: r.h.current.Number, Live: true},
@@ -315,7 +317,9 @@ func (r *roll) rewrap(ctx context.Context, found []storage.Keyring, told []sight
 		if !r.behind(&found[i]) {
 			return nil
 		}
-		ring.moved = told[i].version == ring.Version
+		if told[i].version == ring.Version {
+			ring.moved = r.told
+		}
 		return r.k.seal(r.h, ring, r.k.dir.Load(), &changes[i])
 	})
 	if err != nil {

@@ -1,7 +1,9 @@
 package keyring_test
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -387,4 +389,145 @@ func TestNewEpochWhileServiceIsDown(t *testing.T) {
 		t.Error("a person was doubled over two epochs")
 	}
 	town.stands(t, alone)
+}
+
+// TestNewEpochOutOfReach: a Keeper whose rights do not reach the new root key ends with its lease, which is not renewed
+// by the old one alone. Otherwise it would write under an epoch that is destroyed meanwhile.
+func TestNewEpochOutOfReach(t *testing.T) {
+	for name, work := range map[string]func(*testing.T, *rig, *keyring.Keeper){
+		"busy": func(t *testing.T, r *rig, alone *keyring.Keeper) {
+			for i := range 14 {
+				r.clock.Move(time.Minute)
+				mint(t, alone, customer(100+i))
+				keyring.RenewedForTest(alone)
+			}
+		},
+		"not knowing": func(t *testing.T, r *rig, alone *keyring.Keeper) {
+			r.clock.Move(14 * time.Minute)
+			r.keys.behead(true)
+			if _, err := alone.Resolve(t.Context(), []keyring.Reference{customer(1)}, false); err == nil {
+				t.Error("the head cannot be read, and nobody minds")
+			}
+			keyring.RenewedForTest(alone)
+			r.keys.behead(false)
+			mint(t, alone, customer(100))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			k := r.open()
+			partly := kmstest.NewFaulty(r.service)
+			alone, err := keyring.Open(t.Context(), r.keys, partly, r.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer alone.Close()
+			town := build(t, k, 3)
+			town.stands(t, alone)
+			roll(t, k)
+			s, err := k.Status(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			partly.Lose(s.Epochs[1].Name, true)
+			work(t, r, alone)
+			r.clock.Move(time.Minute)
+			outOfReach(t, alone, town)
+			late := mint(t, k, customer(100))
+			r.clock.Move(time.Minute)
+			roll(t, k)
+			if _, err := k.DestroyEpoch(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			outOfReach(t, alone, town)
+			partly.Lose(s.Epochs[1].Name, false)
+			town.stands(t, alone)
+			if diff := cmp.Diff(late, mint(t, alone, customer(100))); diff != "" {
+				t.Errorf("who was minted under the old epoch is lost or doubled: %s", diff)
+			}
+		})
+	}
+}
+
+// outOfReach checks that nothing is done, and that the error says which epoch it is and what to do.
+func outOfReach(t *testing.T, k *keyring.Keeper, w *town) {
+	t.Helper()
+	for what, err := range try(t.Context(), k, w.krids[0], customer(200)) {
+		if err == nil {
+			t.Fatalf("after the lease %s goes on", what)
+		}
+		wantError(t, err, event.ErrUnavailable, "kms_key_missing")
+		if text := err.Error(); !strings.Contains(text, "open epoch 2: ") || !strings.Contains(text, "; look whether") {
+			t.Errorf("%s: %s", what, text)
+		}
+	}
+}
+
+// walkedKeys calls back, once, when the first page of a walk was read.
+type walkedKeys struct {
+	storage.Keys
+	once sync.Once
+	read func()
+}
+
+func (w *walkedKeys) ScanKeyrings(ctx context.Context, q storage.KeyringQuery) ([]storage.Keyring, error) {
+	found, err := w.Keys.ScanKeyrings(ctx, q)
+	if q.Limit > 1 {
+		w.once.Do(w.read)
+	}
+	return found, err
+}
+
+// TestRollOvertaken: another Keeper completes a roll and does the next one while the first has just read keyrings, with
+// names it does not know, and before a third, which knows of neither, mints. The first meets the newest epoch on the
+// way, with tokens made for the one before: who is moved must have tokens there, too.
+func TestRollOvertaken(t *testing.T) {
+	const people, latecomers = 1500, 100 // more than a page, so that many who are late come after the first
+	r := newRig(t)
+	other, stale := r.open(), r.open()
+	walked := &walkedKeys{Keys: r.keys}
+	first, err := keyring.Open(t.Context(), walked, r.service, r.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	for _, k := range []*keyring.Keeper{first, stale} { // know the names there are
+		mint(t, k, customer(90_000))
+		mint(t, k, customer(90_001))
+	}
+	staff, late := make([]keyring.Reference, people), make([]keyring.Reference, latecomers)
+	for i := range staff {
+		staff[i] = keyring.Reference{Kind: "employee", Ref: fmt.Sprint(i)}
+	}
+	for i := range late {
+		late[i] = customer(i)
+	}
+	krids := mint(t, other, staff...)
+	r.keys.set(func(n int) keyFault {
+		if n > 1 { // the epoch is there, and nobody under it
+			return keysRefuse
+		}
+		return keysWell
+	})
+	_, err = other.Roll(t.Context(), nil)
+	wantError(t, err, event.ErrUnknown, "unknown_outcome")
+	r.keys.set(nil)
+	walked.read = func() {
+		if a, b := roll(t, other), roll(t, other); a.Epoch != 2 || b.Epoch != 3 {
+			t.Errorf("got %+v and %+v", a, b)
+		}
+		krids = append(krids, mint(t, stale, late...)...)
+	}
+	if done := roll(t, first); done.Epoch != 3 || done.Keyrings != latecomers {
+		t.Errorf("got %+v", done)
+	}
+	r.clock.Move(16*time.Minute + time.Second)
+	for number := range uint32(2) {
+		if _, err := first.DestroyEpoch(t.Context(), number+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(krids, mint(t, r.open(), append(staff, late...)...)); diff != "" {
+		t.Errorf("people were lost or doubled (-want +got):\n%s", diff)
+	}
 }

@@ -113,10 +113,12 @@ func (r *reaper) open(ctx context.Context, found []storage.Keyring, v *harvest) 
 // what use said.
 func (k *Keeper) openEach(ctx context.Context, h *held, found []storage.Keyring,
 	use func(i int, r *ring) error) (errs []error, err error) {
-	if _, err := k.know(ctx, h); err != nil {
+	// What is opened below must not be looked for by several at once: neither names, all of which were registered before
+	// found was read, nor epochs.
+	if _, err := k.learnNames(ctx, h); err != nil {
 		return nil, err
 	}
-	for i := range found { // what is opened below must not be looked for by several at once
+	for i := range found {
 		if found[i].State != storage.KeyLive {
 			continue
 		}
@@ -124,13 +126,15 @@ func (k *Keeper) openEach(ctx context.Context, h *held, found []storage.Keyring,
 			return nil, err
 		}
 	}
+	shared := *h
+	shared.shared = true
 	errs = make([]error, len(found))
 	workers := min(runtime.GOMAXPROCS(0), len(found)/64+1)
 	var group sync.WaitGroup
 	for w := range workers {
 		group.Go(func() {
 			for i := w; i < len(found); i += workers {
-				r, err := k.open(ctx, h, &found[i])
+				r, err := k.open(ctx, &shared, &found[i])
 				if err == nil && r != nil {
 					err = use(i, r)
 					r.Wipe()

@@ -188,3 +188,39 @@ func TestReindexAll(t *testing.T) {
 	town.stands(t, r.open())
 	wantLookups(t, r, 2*211)
 }
+
+// TestReindexOvertaken: an epoch that another makes on the way takes the place of none that the index is built for.
+func TestReindexOvertaken(t *testing.T) {
+	r := newRig(t)
+	k := r.open()
+	keyring.SmallForTest(k)
+	town := build(t, k, 60)
+	roll(t, k)
+	roll(t, k)
+	var tokens []storage.LookupToken
+	thief := r.watched(func(changes []storage.KeyChange) {
+		for i := range changes {
+			for _, l := range changes[i].Replace {
+				tokens = append(tokens, l.Token)
+			}
+		}
+	})
+	if _, err := thief.Reindex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.keys.ChangeKeys(t.Context(), []storage.KeyChange{{Remove: tokens}}); err != nil {
+		t.Fatal(err)
+	}
+	wantLookups(t, r, 0)
+	walked := &walkedKeys{Keys: r.keys, read: func() { roll(t, k) }}
+	first, err := keyring.Open(t.Context(), walked, r.service, r.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if n, err := first.Reindex(t.Context()); n != 61 || err != nil {
+		t.Fatal(n, err)
+	}
+	wantLookups(t, r, 4*61) // three epochs', and those of the roll
+	town.stands(t, first)
+}
