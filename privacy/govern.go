@@ -23,7 +23,7 @@ type Governed struct {
 
 // Policy is the policy as of the head of the log.
 func (p *Privacy) Policy(ctx context.Context) (Governed, error) {
-	st, err := p.refresh(ctx)
+	st, err := p.follow(ctx)
 	if err != nil {
 		return Governed{}, err
 	}
@@ -62,7 +62,7 @@ const governTries = 20
 func (p *Privacy) setPolicy(ctx context.Context, by event.Actor, next *policy.Policy, dry bool,
 ) ([]policy.Change, error) {
 	document := next.Document()
-	st, err := p.refresh(ctx)
+	st, err := p.follow(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -104,9 +104,9 @@ func (p *Privacy) setPolicy(ctx context.Context, by event.Actor, next *policy.Po
 // everybody is the fence of what may concern anyone.
 var everybody = []storage.Fence{{}}
 
-// used are the names of the policy that schemas and persons depend on.
+// used are the names of the policy that schemas, metadata and persons depend on, or did.
 func (p *Privacy) used(st *state) ([]string, error) {
-	seen := map[string]bool{}
+	seen := maps.Clone(st.marked)
 	for _, typ := range p.schemas.Types() {
 		for _, v := range p.schemas.Versions(typ) {
 			plan, err := v.Plan()
@@ -190,7 +190,7 @@ func (p *Privacy) govern(ctx context.Context, by event.Actor, request *log.Reque
 		return result, err
 	}
 	if len(fences) > 0 {
-		_, err = p.refresh(ctx)
+		_, err = p.follow(ctx)
 		return result, err
 	}
 	head, err := p.log.Head(ctx)
@@ -207,9 +207,6 @@ func (p *Privacy) Record(ctx context.Context, by event.Actor, id event.ID, r pol
 	if err != nil {
 		return log.Result{}, err
 	}
-	if err := st.policy.Admit(r); err != nil {
-		return log.Result{}, err
-	}
 	draft, err := r.Draft()
 	if err != nil {
 		return log.Result{}, err
@@ -220,7 +217,15 @@ func (p *Privacy) Record(ctx context.Context, by event.Actor, id event.ID, r pol
 		}
 	}
 	stream := policy.Stream(r.Subject())
-	if err := p.applicable(ctx, r.Subject(), &event.Event{Stream: stream, Draft: draft}); err != nil {
+	standing, err := p.standing(ctx, r.Subject())
+	if err != nil {
+		return log.Result{}, err
+	}
+	if err := st.policy.Admit(r, standing); err != nil {
+		return log.Result{}, err
+	}
+	e := &event.Event{Stream: stream, Draft: draft}
+	if _, err := standing.Apply(e); err != nil {
 		return log.Result{}, err
 	}
 	var fences []storage.Fence
@@ -232,26 +237,36 @@ func (p *Privacy) Record(ctx context.Context, by event.Actor, id event.ID, r pol
 	if err != nil {
 		return result, err
 	}
-	return result, p.applicable(ctx, r.Subject(), &event.Event{Stream: stream, Draft: draft})
+	if _, err := p.refresh(ctx); err != nil {
+		return result, err
+	}
+	p.keeper.Forget([]event.KRID{r.Subject()}) // another process may have applied it, and what is remembered be older
+	if standing, err = p.standing(ctx, r.Subject()); err != nil {
+		return result, err
+	}
+	pending, err := standing.Apply(e) // what is applied already changes nothing
+	if err == nil && pending {
+		err = event.Errorf(event.ErrUnavailable, "record %s: it is in the log, and not in the keyring of its person yet",
+			draft.Type).Hint("record it again under the same id")
+	}
+	return result, err
 }
 
-// applicable checks that an event about a person can be applied, or is.
-func (p *Privacy) applicable(ctx context.Context, krid event.KRID, e *event.Event) error {
+// standing is a copy of what holds for a person, who must be somebody.
+func (p *Privacy) standing(ctx context.Context, krid event.KRID) (*policy.Standing, error) {
 	keeper, err := p.ring()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := keeper.Check(ctx, []event.KRID{krid}); err != nil {
-		return err
+		return nil, err
 	}
 	person, err := keeper.Person(ctx, krid)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	standing := person.Standing.Clone()
-	if standing == nil {
-		standing = new(policy.Standing)
+	if person.Standing == nil {
+		return new(policy.Standing), nil
 	}
-	_, err = standing.Apply(e)
-	return err
+	return person.Standing.Clone(), nil
 }

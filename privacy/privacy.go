@@ -2,12 +2,12 @@
 // into their aliases and seals what a schema declares personal; on the way out it opens boxes for an actor, a purpose
 // and a reason, once the use is recorded durably, and says of everything else why it is withheld.
 //
-//	p := privacy.New(journal, keeper, uses, privacy.Options{Notations: notations})
-//	sealed, err := p.Seal(ctx, requests)              // what the log may keep
+//	p, err := privacy.New(ctx, journal, keeper, uses, privacy.Options{Notations: notations})
+//	sealed, errs := p.Seal(ctx, requests)             // what the log may keep; of each request, why not
 //	events, err := p.Open(ctx, opening, page.Records) // what this reader may see
 //
 // It fails closed: without the key service, without a durable record of the use, or without the head of the log nothing
-// is opened, and nothing personal is ever written in clear.
+// is opened, and nothing declared personal is ever written in clear.
 package privacy
 
 import (
@@ -65,7 +65,7 @@ func New(ctx context.Context, l *log.Log, keeper *keyring.Keeper, uses storage.U
 	}
 	p.benches.New = func() any { return new(bench) }
 	p.readings.New = func() any { return new(readingParts) }
-	if _, err := p.refresh(ctx); err != nil {
+	if _, err := p.follow(ctx); err != nil {
 		return nil, err
 	}
 	return p, nil

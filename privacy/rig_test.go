@@ -35,7 +35,7 @@ type rig struct {
 	t       testing.TB
 	clock   *clock
 	engine  *memory.Store
-	keys    *memory.Keystore
+	keys    storage.Keystore
 	service kms.KMS
 	log     *log.Log
 	keeper  *keyring.Keeper

@@ -38,7 +38,7 @@ func (p *Privacy) Seal(ctx context.Context, requests []log.Request) (out []log.R
 // Refresh brings what is known of policy, schemas and persons to the head of the log, and returns the fence as of which
 // it is known then.
 func (p *Privacy) Refresh(ctx context.Context) (fence uint64, err error) {
-	st, err := p.refresh(ctx)
+	st, err := p.follow(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -194,22 +194,17 @@ func (it *item) seal(w *work) error {
 	}
 	place := sealed.Place{Context: sealed.InEvent, Store: w.store, ID: it.draft.ID, Type: it.draft.Type,
 		Schema: it.draft.Schema}
-	var keys [8]prk
 	w.bench.cipher = w.bench.cipher[:0]
 	boxes := slices.Grow(w.bench.boxes[:0], len(it.boxes))[:len(it.boxes)]
 	w.bench.boxes = boxes
 	it.out.Commitments = make([]ledger.BoxCommitment, len(it.boxes))
 	for i := range it.boxes {
 		b := &it.boxes[i]
-		list := keys[:0]
-		for j := range b.box.Owners {
-			k := &w.keys[b.want+j]
-			b.box.Owners[j].Generation = k.Generation
-			list = append(list, k.PRK)
+		keys := w.keys[b.want:][:len(b.box.Owners)]
+		for j := range keys {
+			b.box.Owners[j].Generation = keys[j].Generation
 		}
-		err := w.bench.seal(&b.box, &place, &b.content, list, w.rand)
-		clear(list)
-		if err != nil {
+		if err := w.bench.seal(&b.box, &place, &b.content, w.bench.owners(keys), w.rand); err != nil {
 			return err
 		}
 		boxes[i] = b.box

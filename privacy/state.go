@@ -18,18 +18,34 @@ type state struct {
 	fence    uint64
 	system   event.Position // policy and schemas up to here are in it
 	standing event.Position // what persons said up to here is in their keyrings
+	owed     error          // why standing is behind; nothing is opened by such a state
 	policy   *policy.Policy
-	plain    bool // nothing is declared personal or checked: events pass as they are
+	marked   map[string]bool // groups and classes that some policy gave to metadata
+	plain    bool            // nothing is declared personal or checked: events pass as they are
 }
 
-// refresh is the state as of the log's head. Whoever was fenced since the last one is forgotten by the keeper, so that
-// what is remembered of them is looked up again.
+// refresh is the state as of the log's head, by which may be opened. Whoever was fenced since the last one is forgotten
+// by the keeper, so that what is remembered of them is looked up again.
 func (p *Privacy) refresh(ctx context.Context) (*state, error) {
+	s, err := p.reach(ctx, func(s *state) bool { return s.owed == nil })
+	if err == nil {
+		err = s.owed
+	}
+	return s, err
+}
+
+// follow is the state as of the log's head for what opens nothing: it goes on where keys are away, and what persons
+// said meanwhile waits.
+func (p *Privacy) follow(ctx context.Context) (*state, error) {
+	return p.reach(ctx, func(*state) bool { return true })
+}
+
+func (p *Privacy) reach(ctx context.Context, enough func(s *state) bool) (*state, error) {
 	head, err := p.log.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask the head of the log: %w", err)
 	}
-	if s := p.now.Load(); s != nil && s.fence == head.Fence {
+	if s := p.now.Load(); s != nil && s.fence == head.Fence && enough(s) {
 		return s, nil
 	}
 	return p.advance(ctx, &head)
@@ -60,10 +76,13 @@ func (p *Privacy) advance(ctx context.Context, head *storage.Head) (*state, erro
 		}
 	}
 	if p.keeper != nil {
-		if err := p.foldStanding(ctx, next, head.Position); err != nil {
-			return nil, err
+		next.owed = p.foldStanding(ctx, next, head.Position)
+		if ctx.Err() != nil {
+			return nil, next.owed
 		}
-		if len(krids) > 0 { // none would mean all
+		if all {
+			p.keeper.Forget(nil)
+		} else if len(krids) > 0 { // none would mean all
 			p.keeper.Forget(krids)
 		}
 	}
@@ -77,7 +96,7 @@ func (p *Privacy) begin(old *state) (next *state, first bool, err error) {
 		next := *old
 		return &next, false, nil
 	}
-	next = &state{plain: true}
+	next = &state{plain: true, marked: map[string]bool{}}
 	if p.keeper != nil {
 		next.standing = p.keeper.Applied()
 	}
@@ -118,9 +137,14 @@ func (p *Privacy) foldPolicy(ctx context.Context, s *state, upTo event.Position)
 			return p.schemas.Apply(e) // again changes nothing
 		}
 		document, err := policy.ParseSet(e.Data)
-		if err == nil {
-			s.policy, err = policy.New(document)
+		if err != nil {
+			return err
 		}
+		s.marked = maps.Clone(s.marked)
+		for _, m := range document.Metadata {
+			s.marked[m.Group], s.marked[m.Retention] = true, true
+		}
+		s.policy, err = policy.New(document)
 		return err
 	})
 	if err != nil {
@@ -141,9 +165,15 @@ func (p *Privacy) foldStanding(ctx context.Context, s *state, upTo event.Positio
 			return event.Errorf(event.ErrCorrupt, "its stream names no person")
 		}
 		applied++
-		err = p.keeper.Amend(ctx, krid, func(s *policy.Standing) (bool, error) { return s.Apply(e) })
-		if errors.Is(err, event.ErrDenied) || errors.Is(err, event.ErrInvalid) {
-			return nil // nothing is left of the person to amend, or Record refused it before and after it was in the log
+		var refused error
+		err = p.keeper.Amend(ctx, krid, func(s *policy.Standing) (changed bool, _ error) {
+			changed, refused = s.Apply(e)
+			return changed, refused
+		})
+		// Nothing is left of the person to amend, or Record refused it before and after it was in the log. Whatever else
+		// fails is not of the event: passed over, it would be lost.
+		if event.Code(err) == "erased_subject" || refused != nil && errors.Is(refused, event.ErrInvalid) {
+			return nil
 		}
 		return err
 	})

@@ -21,7 +21,7 @@ func (p *Privacy) Upcast(ctx context.Context, events []event.Event) ([]event.Eve
 	if !slices.ContainsFunc(events, func(e event.Event) bool { return e.Schema != (event.SchemaID{}) }) {
 		return events, nil
 	}
-	if _, err := p.refresh(ctx); err != nil {
+	if _, err := p.follow(ctx); err != nil {
 		return nil, fmt.Errorf("upcast: %w", err)
 	}
 	chains := map[event.SchemaID]*schema.Chain{}
