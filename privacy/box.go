@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/lethe-es/lethe/event"
+	"github.com/lethe-es/lethe/keyring"
 	"github.com/lethe-es/lethe/ledger"
 	"github.com/lethe-es/lethe/schema"
 	"github.com/lethe-es/lethe/sealed"
@@ -28,6 +29,7 @@ type bench struct {
 	info     []byte
 	aad      []byte
 	key      [32]byte         // of the box at hand
+	prks     []prk            // of its owners
 	values   []schema.Filling // of one event
 	findings schema.Findings  // in what is open of one event
 }
@@ -36,6 +38,7 @@ type bench struct {
 func (w *bench) clear() {
 	clear(w.plain[:cap(w.plain)])
 	w.key = [32]byte{}
+	clear(w.prks[:cap(w.prks)])
 	clear(w.content.Slots[:cap(w.content.Slots)])
 	clear(w.slots[:cap(w.slots)])
 	w.content = sealed.Content{Slots: w.content.Slots[:0]}
@@ -56,7 +59,8 @@ func (w *bench) commit(c *sealed.Content) [32]byte {
 // seal puts content into box, whose header and commitment are complete, for the owners with these keys. Its cipher is
 // memory of the bench.
 func (w *bench) seal(box *sealed.Box, place *sealed.Place, c *sealed.Content, keys []prk, rand io.Reader) error {
-	w.plain = sealed.AppendContent(w.plain[:0], c)
+	w.room(c.Size())
+	w.plain = sealed.AppendContent(w.plain, c)
 	w.aad = box.AppendAAD(w.aad[:0], place)
 	defer clear(w.key[:])
 	if !box.Joint {
@@ -138,6 +142,16 @@ func (w *bench) room(n int) {
 		w.plain = make([]byte, 0, n+n/2)
 	}
 	w.plain = w.plain[:0]
+}
+
+// owners are the keys of a box's owners, in memory of the bench until the next box.
+func (w *bench) owners(keys []keyring.Key) []prk {
+	clear(w.prks)
+	w.prks = slices.Grow(w.prks[:0], len(keys)) // at once: what grows leaves keys behind
+	for i := range keys {
+		w.prks = append(w.prks, keys[i].PRK)
+	}
+	return w.prks
 }
 
 // damagedBox says that a box does not open with the key it should open with: it was changed, or copied from elsewhere.

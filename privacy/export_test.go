@@ -1,6 +1,7 @@
 package privacy
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -50,4 +51,29 @@ func (p *Privacy) Paths(ctx context.Context, record *storage.Record) (list []str
 		}
 	}
 	return list, nil
+}
+
+// LeftBehind seals a box of each content on one bench, with so many owners' keys as there are contents so far, and
+// counts the bytes in memory it grew out of that are not zero.
+func LeftBehind(box sealed.Box, place *sealed.Place, contents []sealed.Content, rand io.Reader) (n int, err error) {
+	w := new(bench)
+	keys := make([]keyring.Key, len(contents))
+	for i := range keys {
+		keys[i].PRK = prk{0: 1, 31: 1}
+	}
+	for i := range contents {
+		plain, prks := w.plain[:cap(w.plain)], w.prks[:cap(w.prks)]
+		if err := w.seal(&box, place, &contents[i], w.owners(keys[:i+1]), rand); err != nil {
+			return 0, err
+		}
+		if len(plain) < cap(w.plain) {
+			n += len(plain) - bytes.Count(plain, []byte{0})
+		}
+		if len(prks) < cap(w.prks) {
+			for j := range prks {
+				n += len(prks[j]) - bytes.Count(prks[j][:], []byte{0})
+			}
+		}
+	}
+	return n, nil
 }

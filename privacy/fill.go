@@ -19,6 +19,7 @@ import (
 type filler struct {
 	event  *event.Event
 	values []schema.Filling
+	blank  []string // metadata keys whose values are opened, and empty
 }
 
 // take adds what was in a box. The bytes stay the bench's until the event is finished.
@@ -32,6 +33,9 @@ func (f *filler) take(c *sealed.Content) {
 				f.event.Metadata = map[string]string{}
 			}
 			f.event.Metadata[s.Path] = string(s.Value)
+			if len(s.Value) == 0 {
+				f.blank = append(f.blank, s.Path)
+			}
 		default:
 			f.values = append(f.values, schema.Filling{Path: s.Path, Hole: s.Hole, State: ledger.SlotState(s.State),
 				Bytes: s.Value})
@@ -47,6 +51,7 @@ func (f *filler) done(w *bench) {
 
 // finish puts the values of the data in, in the order of their places.
 func (f *filler) finish(p *Privacy) error {
+	f.strike()
 	if len(f.values) == 0 {
 		return nil
 	}
@@ -64,6 +69,27 @@ func (f *filler) finish(p *Privacy) error {
 	return err
 }
 
+// strike takes what is opened out of what is withheld: a closed box may have the same header as the one it lay in.
+func (f *filler) strike() {
+	e := f.event
+	if len(e.Withheld) == 0 || len(f.values)+len(f.blank) == 0 {
+		return
+	}
+	slices.SortFunc(f.values, func(a, b schema.Filling) int { return strings.Compare(a.Path, b.Path) })
+	e.Withheld = slices.DeleteFunc(e.Withheld, func(w event.Withheld) bool {
+		if key, ok := strings.CutPrefix(w.Path, metadataPath); ok {
+			return slices.Contains(f.blank, key)
+		}
+		_, opened := slices.BinarySearchFunc(f.values, w.Path, func(v schema.Filling, path string) int {
+			return strings.Compare(v.Path, path)
+		})
+		return opened
+	})
+	if len(e.Withheld) == 0 {
+		e.Withheld = nil
+	}
+}
+
 // plan is the schema an event was checked against.
 func (p *Privacy) plan(e *event.Event) (schema.Plan, error) {
 	v := p.schemas.Version(e.Schema)
@@ -73,15 +99,16 @@ func (p *Privacy) plan(e *event.Event) (schema.Plan, error) {
 	return v.Plan()
 }
 
-// withhold notes of every value that is not opened where it would stand, and why. Verdicts are those on the boxes.
+// withhold notes of every value that is not opened where it would stand, and why. Verdicts are those on the boxes. A
+// value that may have lain in another box, which was opened, is struck off when the event is finished.
 func (r *Reading) withhold(e *event.Event, boxes []sealed.Box, verdicts []verdict, f *schema.Findings) error {
 	st := r.now.Load()
 	note := func(path string, value *schema.Value) {
-		i := r.boxOf(e, boxes, value)
+		i := r.boxOf(e, boxes, verdicts, value)
 		if i < 0 {
 			return
 		}
-		if v := &verdicts[i]; v.why != "" && v.why != policy.Undisclosed {
+		if v := &verdicts[i]; v.why != policy.Undisclosed {
 			e.Withheld = append(e.Withheld, event.Withheld{Path: path, Group: boxes[i].Group, Reason: v.why, Receipt: v.receipt})
 		}
 	}
@@ -109,48 +136,96 @@ func (r *Reading) withhold(e *event.Event, boxes []sealed.Box, verdicts []verdic
 	return nil
 }
 
-// boxOf is which box a value lies in: that of its group, class and owners; -1: there is none.
-func (r *Reading) boxOf(e *event.Event, boxes []sealed.Box, v *schema.Value) int {
-	var room [4]event.KRID
-	owners := room[:0]
-	for i := range v.Subjects {
-		krid, err := event.ParseKRID(r.subject(e, &v.Subjects[i]))
-		if err != nil {
-			return -1
-		}
-		owners = append(owners, krid)
-	}
-	if len(owners) == 0 {
-		return -1
-	}
-	return slices.IndexFunc(boxes, func(b sealed.Box) bool {
-		return b.Group == v.Mark.Group && b.Class == v.Mark.Retention && owns(&b, owners)
-	})
-}
-
-// subject is the alias that a stored event has for a subject of a value.
-func (r *Reading) subject(e *event.Event, s *schema.Subject) string {
-	switch s.From {
-	case schema.FromStream:
-		return e.Stream.ID
-	case schema.FromStore:
-		return keyring.OfStore(r.store).String()
-	case schema.FromRelation:
-		found := ""
-		for i := range e.Relations {
-			if rel := &e.Relations[i]; rel.Role == s.Role && event.IsKRID(rel.ID) {
-				found = rel.ID
+// boxOf is which box a value lies in, of those that stay closed: one of its group, class and owners; -1: there is none.
+// Of several, whose periods differ, it is the one that ends nearest to where the value would end by the present policy.
+func (r *Reading) boxOf(e *event.Event, boxes []sealed.Box, verdicts []verdict, v *schema.Value) int {
+	var room [8]claim
+	claims := r.claims(room[:0], e, v)
+	found, end := -1, int64(0)
+	for i := range boxes {
+		b := &boxes[i]
+		switch {
+		case verdicts[i].why == "" || b.Group != v.Mark.Group || b.Class != v.Mark.Retention:
+		case !owned(b, claims, len(v.Subjects)):
+		case found < 0:
+			found = i
+		case b.Bucket != boxes[found].Bucket:
+			if end == 0 {
+				end = r.end(e, v.Mark)
+			}
+			if max(b.Bucket, end)-min(b.Bucket, end) < max(boxes[found].Bucket, end)-min(boxes[found].Bucket, end) {
+				found = i
 			}
 		}
-		return found
 	}
-	return s.Ref
+	return found
 }
 
-// owns tells whether a box is of all these persons.
-func owns(b *sealed.Box, persons []event.KRID) bool {
-	for _, krid := range persons {
-		if !slices.ContainsFunc(b.Owners, func(o sealed.Owner) bool { return o.KRID == krid }) {
+// end is the bucket that a value with a mark would be put into by the present policy; 0 also where that cannot be told.
+func (r *Reading) end(e *event.Event, m *schema.Mark) int64 {
+	from, ok := e.RecordedAt, true
+	switch m.From {
+	case "", "recorded":
+	case "occurred":
+		from = e.OccurredAt
+	default:
+		from, ok = dateAt(e.Data, m.From)
+	}
+	bucket, err := r.now.Load().policy.Bucket(m.Retention, from)
+	if !ok || err != nil {
+		return 0
+	}
+	return bucket
+}
+
+// claim says that somebody may be a subject of a value, the one with this index.
+type claim struct {
+	krid    event.KRID
+	subject int
+}
+
+// claims appends who the subjects of a value may be in a stored event. A relation's role may be that of several: of the
+// person it was sealed for, and of those whom sealing related in role subject.
+func (r *Reading) claims(list []claim, e *event.Event, v *schema.Value) []claim {
+	add := func(subject int, id string) {
+		if !event.IsKRID(id) {
+			return
+		}
+		if krid, err := event.ParseKRID(id); err == nil {
+			list = append(list, claim{krid, subject})
+		}
+	}
+	for i := range v.Subjects {
+		switch s := &v.Subjects[i]; s.From {
+		case schema.FromStream:
+			add(i, e.Stream.ID)
+		case schema.FromStore:
+			list = append(list, claim{keyring.OfStore(r.store), i})
+		case schema.FromRelation:
+			for j := range e.Relations {
+				if e.Relations[j].Role == s.Role {
+					add(i, e.Relations[j].ID)
+				}
+			}
+		default:
+			add(i, s.Ref)
+		}
+	}
+	return list
+}
+
+// owned tells whether the owners of a box are the subjects of a value: each of them, and nobody else.
+func owned(b *sealed.Box, claims []claim, subjects int) bool {
+	owns := func(krid event.KRID) bool {
+		return slices.ContainsFunc(b.Owners, func(o sealed.Owner) bool { return o.KRID == krid })
+	}
+	for i := range b.Owners {
+		if !slices.ContainsFunc(claims, func(c claim) bool { return c.krid == b.Owners[i].KRID }) {
+			return false
+		}
+	}
+	for i := range subjects {
+		if !slices.ContainsFunc(claims, func(c claim) bool { return c.subject == i && owns(c.krid) }) {
 			return false
 		}
 	}

@@ -390,16 +390,23 @@ func (it *item) bucket(w *work, m *schema.Mark) (int64, error) {
 
 // date is the date that a pointer leads to in the data.
 func (it *item) date(pointer string) (time.Time, error) {
-	text, ok := event.Text(it.draft.Data, pointer)
-	if ok {
-		for _, layout := range []string{time.RFC3339, time.DateOnly} {
-			if t, err := time.Parse(layout, text); err == nil {
-				return t, nil
-			}
-		}
+	if t, ok := dateAt(it.draft.Data, pointer); ok {
+		return t, nil
 	}
 	return time.Time{}, it.errorf(event.ErrInvalid, "retention_start_missing",
 		"a retention period counts from %s, where no date stands", pointer)
+}
+
+func dateAt(data []byte, pointer string) (time.Time, bool) {
+	text, ok := event.Text(data, pointer)
+	if ok {
+		for _, layout := range []string{time.RFC3339, time.DateOnly} {
+			if t, err := time.Parse(layout, text); err == nil {
+				return t, true
+			}
+		}
+	}
+	return time.Time{}, false
 }
 
 // close ends the boxes: those in which nothing is are dropped, the others get their commitment and their order.

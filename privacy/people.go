@@ -41,14 +41,15 @@ func (p *people) clear() {
 	p.index = nil
 }
 
-// known is who has an alias, spoken of as an entity of a kind.
+// known is who has an alias, spoken of as an entity of a kind. Nobody is the store, whatever alias is given.
 func (p *people) known(kind string, k event.KRID) who {
-	i := slices.Index(p.given, k)
-	if i < 0 {
-		i = len(p.given)
-		p.given, p.kinds = append(p.given, k), append(p.kinds, kind)
+	for i := range p.given {
+		if p.given[i] == k && p.kinds[i] == kind {
+			return who(-1 - i)
+		}
 	}
-	return who(-1 - i)
+	p.given, p.kinds = append(p.given, k), append(p.kinds, kind)
+	return who(-len(p.given))
 }
 
 // linear is how many references are searched one by one.
@@ -167,8 +168,10 @@ var nobody = event.KRID{}.String()
 func (w *work) resolve(ctx context.Context, mint bool) error {
 	var given []event.KRID
 	if mint {
-		own := keyring.OfStore(w.store) // it is there as soon as it is needed
-		given = slices.DeleteFunc(slices.Clone(w.given), func(k event.KRID) bool { return k == own })
+		var err error
+		if given, err = w.claimed(); err != nil {
+			return err
+		}
 	}
 	if len(w.refs)+len(given) > 0 {
 		keeper, err := w.ring()
@@ -176,7 +179,7 @@ func (w *work) resolve(ctx context.Context, mint bool) error {
 			return err
 		}
 		if len(given) > 0 {
-			if err := keeper.Check(ctx, given); err != nil {
+			if err := w.check(ctx, keeper, given); err != nil {
 				return err
 			}
 		}
@@ -192,6 +195,48 @@ func (w *work) resolve(ctx context.Context, mint bool) error {
 		}
 	}
 	return nil
+}
+
+// check refuses aliases that callers gave and that are nobody's, or somebody's who is not known as one of that kind:
+// what is said under them would be found under neither.
+func (w *work) check(ctx context.Context, keeper *keyring.Keeper, given []event.KRID) error {
+	if err := keeper.Check(ctx, given); err != nil {
+		return err
+	}
+	references, err := keeper.References(ctx, given)
+	if err != nil {
+		return err
+	}
+	for i, kind := range w.kinds {
+		if kind == event.SystemKind {
+			continue
+		}
+		list := references[slices.Index(given, w.given[i])]
+		if !slices.ContainsFunc(list, func(r keyring.Reference) bool { return r.Kind == kind }) {
+			return event.Invalid("not_a_person", "check %s: it is not the alias of a %s", w.given[i], kind).
+				Hint("see of whom it is: lethe subject show %s", w.given[i])
+		}
+	}
+	return nil
+}
+
+// claimed are the aliases that callers gave. The store's own is not among them: it is there as soon as it is needed. A
+// person who is said to have it is refused like one whose alias is nobody's, for that keyring is never destroyed.
+func (w *work) claimed() (list []event.KRID, err error) {
+	own := keyring.OfStore(w.store)
+	for i, k := range w.given {
+		switch {
+		case k != own:
+			if list == nil {
+				list = make([]event.KRID, 0, len(w.given)-i)
+			}
+			list = append(list, k)
+		case w.kinds[i] != event.SystemKind:
+			return nil, &event.Error{Sentinel: event.ErrNotFound, Code: "unknown_person",
+				Message: "check " + k.String() + ": nobody has this KRID"}
+		}
+	}
+	return list, nil
 }
 
 // Query is a query in which references to persons are aliases, and the fence as of which it is known who is one. A

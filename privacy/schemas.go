@@ -12,7 +12,7 @@ import (
 
 // Schemas is what the log holds of schemas as of its head.
 func (p *Privacy) Schemas(ctx context.Context) (*schema.Registry, error) {
-	if _, err := p.refresh(ctx); err != nil {
+	if _, err := p.follow(ctx); err != nil {
 		return nil, err
 	}
 	return p.schemas, nil
@@ -39,7 +39,7 @@ func (p *Privacy) PushSchema(ctx context.Context, by event.Actor, v *schema.Vers
 }
 
 func (p *Privacy) pushSchema(ctx context.Context, by event.Actor, v *schema.Version, dry bool) (Pushed, error) {
-	st, err := p.refresh(ctx)
+	st, err := p.follow(ctx)
 	if err != nil {
 		return Pushed{}, err
 	}
@@ -119,7 +119,7 @@ func (s *state) fits(v *schema.Version) error {
 
 // DemandSchema says whether every type needs a schema to be appended.
 func (p *Privacy) DemandSchema(ctx context.Context, by event.Actor, demand bool) error {
-	if _, err := p.refresh(ctx); err != nil || p.schemas.Demand() == demand {
+	if _, err := p.follow(ctx); err != nil || p.schemas.Demand() == demand {
 		return err
 	}
 	data, err := schema.Demanded(demand)
@@ -138,7 +138,8 @@ type TypeCoverage struct {
 	Checked    int // of them, those that were checked against a schema
 	Personal   int // places of the present schema that are personal
 	References int
-	Open       int
+	Open       int // declared not personal
+	Undeclared int // nothing is said of them: the schema declares nothing
 }
 
 // Coverage walks the whole log, and says of every event type how its data is declared. Lethe's own types are left out.
@@ -167,8 +168,10 @@ func (p *Privacy) Coverage(ctx context.Context, progress func(done, head event.P
 				of(typ).Personal++
 			case place.Reference != "":
 				of(typ).References++
-			default:
+			case place.Open != "":
 				of(typ).Open++
+			default:
+				of(typ).Undeclared++
 			}
 		}
 	}

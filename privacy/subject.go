@@ -46,7 +46,8 @@ func (p *Privacy) Subject(ctx context.Context, kind, ref string) (event.KRID, er
 // Person is what the keyring says of a person, without references: those an opening may show are in its Names.
 type Person struct {
 	keyring.Person
-	Names []event.Name
+	Names    []event.Name
+	Consents []policy.ConsentState // those of its standing that count now
 }
 
 // Person tells about a person. References are shown, and the use recorded, only if the opening allows it.
@@ -63,6 +64,7 @@ func (p *Privacy) Person(ctx context.Context, o event.Opening, krid event.KRID) 
 		}
 		out = Person{Person: found}
 		out.References = nil
+		out.Consents = st.policy.Consents(found.Standing, p.clock.Now())
 		out.Groups = slices.DeleteFunc(slices.Clone(out.Groups), func(g keyring.GroupKeys) bool {
 			return st.policy.Undisclosed(g.Group)
 		})
@@ -214,8 +216,8 @@ func (f *footprint) finish() Footprint {
 	return f.Footprint
 }
 
-// Uses lists who read what of a person, newest first, up to limit; before goes on from an earlier answer (0: from the
-// newest). Groups that are undisclosed are left out.
+// Uses lists who read what of a person, newest first, up to q.Limit; q.Before goes on from an earlier answer (0: from
+// the newest). Groups and purposes that are undisclosed are left out.
 func (p *Privacy) Uses(ctx context.Context, q storage.UseQuery) (storage.UsePage, error) {
 	st, err := p.refresh(ctx)
 	if err != nil {

@@ -261,6 +261,21 @@ func TestNoncesDiffer(t *testing.T) {
 	}
 }
 
+// TestMemoryLeftBehind seals more and more on one bench: what it grows out of holds nothing any more.
+func TestMemoryLeftBehind(t *testing.T) {
+	f := newFixture()
+	var contents []sealed.Content
+	for n := range 20 {
+		contents = append(contents, sealed.Content{Seed: f.content[0].Seed, Slots: []sealed.Slot{
+			{Kind: uint8(ledger.KindProperty), State: uint8(ledger.Value), Path: "/email", Hole: 9,
+				Value: bytes.Repeat([]byte("ada@example.org"), n*n)}}})
+	}
+	n, err := privacy.LeftBehind(f.single, &f.place, contents, new(lcg))
+	if err != nil || n != 0 {
+		t.Errorf("%d bytes of values or keys are left behind, %v", n, err)
+	}
+}
+
 // lcg is a source that does not repeat for long (Knuth's constants for 64 bits).
 type lcg struct{ state uint64 }
 

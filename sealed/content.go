@@ -29,6 +29,19 @@ const (
 	stateValue  = 2
 )
 
+// Size is how many bytes AppendContent appends: who makes room for them leaves no plaintext behind where memory grows.
+func (c *Content) Size() int {
+	n := 1 + len(c.Seed) + 2
+	for i := range c.Slots {
+		s := &c.Slots[i]
+		n += 2 + 4 + 2 + len(s.Path)
+		if s.State == stateValue {
+			n += 4 + len(s.Value)
+		}
+	}
+	return n + (padding-n%padding)%padding
+}
+
 // AppendContent encodes what goes into a box, padded with zeros.
 func AppendContent(b []byte, c *Content) []byte {
 	start := len(b)

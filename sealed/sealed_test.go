@@ -75,6 +75,9 @@ func TestContentRoundTrip(t *testing.T) {
 			c.Slots = append(c.Slots, s)
 		}
 		b := sealed.AppendContent(nil, &c)
+		if c.Size() != len(b) {
+			t.Fatalf("content of %d bytes says that it takes %d", len(b), c.Size())
+		}
 		if len(b)%64 != 0 {
 			t.Fatalf("content of %d bytes is not padded to a step of 64", len(b))
 		}
