@@ -2,6 +2,7 @@ package desk
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 
 	"github.com/lethe-es/lethe"
@@ -48,7 +49,7 @@ func (d Desk) WithdrawConsent(ctx context.Context, m *lethev1.WithdrawConsentReq
 	return &lethev1.WithdrawConsentResponse{Krid: krid.String(), Placed: placed}, nil
 }
 
-// ListConsents gives the consents of a person as they are now, and if asked for all that was ever recorded of them.
+// ListConsents gives the consents of a person that count now, and if asked for all that was ever recorded of them.
 func (d Desk) ListConsents(ctx context.Context, m *lethev1.ListConsentsRequest,
 ) (*lethev1.ListConsentsResponse, error) {
 	krid, err := d.person(ctx, m.GetPerson())
@@ -60,7 +61,8 @@ func (d Desk) ListConsents(ctx context.Context, m *lethev1.ListConsentsRequest,
 		return nil, err
 	}
 	answer := &lethev1.ListConsentsResponse{Krid: krid.String()}
-	if answer.Consents, err = consentsText(p.Standing); err != nil || !m.GetHistory() {
+	text, err := json.Marshal(consents(p.Consents))
+	if answer.Consents = string(text); err != nil || !m.GetHistory() {
 		return answer, err
 	}
 	answer.Events, err = d.consentHistory(ctx, krid)

@@ -46,12 +46,12 @@ type minorityJSON struct {
 	Until *time.Time `json:"until,omitempty"`
 }
 
-// standingText is a standing as JSON; nothing was said: nothing.
-func standingText(s *policy.Standing) (string, error) {
+// standingText is a standing as JSON, of its consents those that count; nothing was said: nothing.
+func standingText(s *policy.Standing, counting []policy.ConsentState) (string, error) {
 	if s.Empty() {
 		return "", nil
 	}
-	out := standingJSON{Consents: consents(s)}
+	out := standingJSON{Consents: consents(counting)}
 	for _, r := range s.Restrictions {
 		out.Restrictions = append(out.Restrictions, restrictionJSON(r))
 	}
@@ -70,19 +70,10 @@ func standingText(s *policy.Standing) (string, error) {
 	return string(text), err
 }
 
-// consentsText is the consents of a standing as a JSON list.
-func consentsText(s *policy.Standing) (string, error) {
-	list := []consentJSON{}
-	if s != nil {
-		list = append(list, consents(s)...)
-	}
-	text, err := json.Marshal(list)
-	return string(text), err
-}
-
-func consents(s *policy.Standing) (list []consentJSON) {
-	for i := range s.Consents {
-		c := &s.Consents[i]
+func consents(states []policy.ConsentState) []consentJSON {
+	list := make([]consentJSON, 0, len(states))
+	for i := range states {
+		c := &states[i]
 		list = append(list, consentJSON{ID: c.ID, Purpose: c.Purpose, Groups: c.Groups, Notice: c.Notice,
 			At: event.FromMicros(c.At), Until: moment(c.Until), Explicit: c.Explicit, Guardian: c.Guardian})
 	}

@@ -36,7 +36,7 @@ func (d Desk) ShowSubject(ctx context.Context, m *lethev1.ShowSubjectRequest) (*
 		answer.Groups = append(answer.Groups,
 			&lethev1.GroupKeys{Group: g.Group, Generations: g.Generations, Receipt: g.Receipt})
 	}
-	answer.Standing, err = standingText(p.Standing)
+	answer.Standing, err = standingText(p.Standing, p.Consents)
 	return answer, err
 }
 

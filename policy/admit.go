@@ -7,13 +7,16 @@ import (
 )
 
 // Admit says whether a record makes sense under the policy, before it is appended: its names are declared, a consent is
-// to a purpose that needs one, an objection is to one that can be objected to. Withdrawals, releases and decisions are
-// always admitted: a person can withdraw whatever became of the purpose. What is undisclosed counts as not declared.
-// Errors are event.ErrInvalid, record_refused.
-func (p *Policy) Admit(r Record) error {
+// to a purpose that needs one, an objection is to one that can be objected to. A withdrawal is of a purpose that is
+// declared, or of what s, which holds for the person, knows: who mistypes it must not believe that it was withdrawn,
+// and whoever consented can withdraw whatever became of the purpose. Releases and decisions are always admitted. What
+// is undisclosed counts as not declared. Errors are event.ErrInvalid, record_refused.
+func (p *Policy) Admit(r Record, s *Standing) error {
 	switch r := r.(type) {
 	case ConsentRecorded:
 		return p.admitConsent(r)
+	case ConsentWithdrawn:
+		return p.admitWithdrawal(r, s)
 	case SubjectRestricted:
 		for _, g := range r.Groups {
 			if declared, ok := p.doc.Groups[g]; (!ok || declared.Undisclosed) && g != Reference {
@@ -59,6 +62,26 @@ func (p *Policy) admitConsent(r ConsentRecorded) error {
 	for _, name := range r.Recipients {
 		if !slices.Contains(u.Recipients, name) {
 			return refused("record consent", "purpose %s has no recipient %s", r.Purpose, name)
+		}
+	}
+	return nil
+}
+
+func (p *Policy) admitWithdrawal(r ConsentWithdrawn, s *Standing) error {
+	for _, name := range r.Purposes {
+		u, ok := p.purposes[name]
+		known := slices.ContainsFunc(s.Consents, func(c ConsentState) bool { return c.Purpose == name }) ||
+			slices.ContainsFunc(s.Withdrawals, func(w Withdrawal) bool { return w.Purpose == name })
+		if (!ok || u.Undisclosed) && !known {
+			return refused("withdraw consent", "purpose %s is not declared, and the person never consented to it", name).
+				Hint("see what counts: lethe consent show")
+		}
+	}
+	for _, id := range r.Consents {
+		known := slices.ContainsFunc(s.Consents, func(c ConsentState) bool { return c.ID == id }) ||
+			slices.ContainsFunc(s.Withdrawals, func(w Withdrawal) bool { return w.Consent == id })
+		if !known {
+			return refused("withdraw consent", "the person has no consent %s", id).Hint("see what counts: lethe consent show")
 		}
 	}
 	return nil

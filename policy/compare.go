@@ -28,7 +28,7 @@ type Change struct {
 }
 
 // Compare says what setting another document does, by place. Used are the names of kinds, groups and retention classes
-// that stored data uses. A change that Breaks is not to be made. Nil documents are empty.
+// on which stored data may depend. A change that Breaks is not to be made. Nil documents are empty.
 func Compare(old, next *Document, used []string) []Change {
 	c := comparison{old: orEmpty(old), next: orEmpty(next), used: map[string]bool{}}
 	for _, name := range used {

@@ -18,13 +18,14 @@
 //
 // # Who may open what
 //
-// [Policy.Grant] answers once per session: is there such a purpose, is the reason one it takes, and which of its groups
-// do the rules permit? Rules are Cedar: principal is Kind::"id" of the actor, action is Action::"open", resource is
-// Group::"contact", context holds purpose, reason, case and kind. No rule, no opening; a rule that fails denies.
+// [Policy.Grant] answers for each batch, remembered per actor, purpose and reason: is there such a purpose, is the
+// reason one it takes, and which of its groups do the rules permit? Rules are Cedar: principal is Kind::"id" of the
+// actor, action is Action::"open", resource is Group::"contact", context holds purpose, reason, case and kind. No rule,
+// no opening; a rule that fails denies.
 //
 // [Grant.Person] answers per person. Verdicts come in this order, the first that applies counts:
 //
-//  1. [Undisclosed]: the group is undisclosed and not granted. It does not exist for this session.
+//  1. [Undisclosed]: the group is undisclosed and not granted. It is not shown as withheld either.
 //  2. [event.WithheldDenied]: the purpose does not cover the group, or no rule permits it.
 //  3. [event.WithheldRestricted]: processing of the group is restricted (GDPR, Article 18), and the purpose is not
 //     exempt; or an objection (Article 21) to the purpose has not been decided.

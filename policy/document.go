@@ -62,7 +62,7 @@ const (
 type Group struct {
 	Title       string          `json:"title,omitzero"`
 	Category    schema.Category `json:"category,omitzero"`
-	Undisclosed bool            `json:"undisclosed,omitzero"` // it does not exist for whom it is not granted
+	Undisclosed bool            `json:"undisclosed,omitzero"` // not listed as withheld for whom it is not granted
 }
 
 // Retention is how long something is kept: a period from when it was recorded, occurred or what its schema says, or

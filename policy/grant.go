@@ -8,7 +8,7 @@ import (
 	"github.com/lethe-es/lethe/event"
 )
 
-// Undisclosed is what a group reads as that does not exist for a session: its values are not shown as withheld either.
+// Undisclosed is what an undisclosed group reads as where it is not granted: its values are not shown as withheld.
 const Undisclosed event.Withholding = "undisclosed"
 
 // Grant is what one actor may open for one purpose and reason. It is immutable and safe for concurrent use.
@@ -26,10 +26,11 @@ type groupVerdict struct {
 	why   event.Withholding // "": granted
 }
 
-// Grant decides what an actor may open for a purpose, once per session: the rules are asked about every group that the
-// purpose covers. It is event.ErrDenied with code purpose_unknown, reason_missing or reason_malformed, purpose_denied
-// if nothing is granted, or policy_error if a rule fails. An actor of a person kind is named by KRID. An undisclosed
-// purpose for which nothing is granted is answered as one that is not there.
+// Grant decides what an actor may open for a purpose: the rules are asked about every group that the purpose covers. It
+// is asked for each batch, and what rules said is remembered per actor, purpose and reason. It is event.ErrDenied with
+// code purpose_unknown, reason_missing or reason_malformed, purpose_denied if nothing is granted, or policy_error if a
+// rule fails. An actor of a person kind is named by KRID. An undisclosed purpose for which nothing is granted is
+// answered as one that is not there.
 func (p *Policy) Grant(o event.Opening) (*Grant, error) {
 	u := p.purposes[o.Purpose]
 	if u == nil {

@@ -24,6 +24,7 @@ type Problems struct {
 	More int       // further ones that are not listed
 }
 
+// Error lists the problems, one a line, each with its place.
 func (p *Problems) Error() string {
 	var b strings.Builder
 	b.WriteString("check policy: ")

@@ -32,8 +32,8 @@ type Record interface {
 	Draft() (event.Draft, error)
 	// Subject is the person.
 	Subject() event.KRID
-	// Narrows reports whether it can only end what was allowed. What narrows is applied before it is appended, what
-	// widens after.
+	// Narrows reports whether it can only end what was allowed. What narrows raises a fence in the commit of its
+	// event; both are applied to the keyring after it.
 	Narrows() bool
 	// check says what is wrong with each field.
 	check(c *recordCheck)

@@ -223,7 +223,16 @@ func TestAdmit(t *testing.T) {
 	objected := func(purposes ...string) policy.Record {
 		return policy.ObjectionRecorded{Principal: who, Purposes: purposes, At: noon(1)}
 	}
-	gone := policy.ConsentWithdrawn{Principal: who, Purposes: []string{"gone"}, At: noon(1)}
+	withdrawn := func(purpose string, ids ...event.ID) policy.Record {
+		r := policy.ConsentWithdrawn{Principal: who, Consents: ids, At: noon(1)}
+		if purpose != "" {
+			r.Purposes = []string{purpose}
+		}
+		return r
+	}
+	given, ended := event.ID{1}, event.ID{2}
+	standing := &policy.Standing{Consents: []policy.ConsentState{{ID: given, Purpose: "gone"}},
+		Withdrawals: []policy.Withdrawal{{Consent: ended}, {Purpose: "long gone"}}}
 	const no = "record_refused"
 	tests := map[string]struct {
 		record policy.Record
@@ -239,7 +248,14 @@ func TestAdmit(t *testing.T) {
 		"explicit": {consent(func(c *policy.ConsentRecorded) {
 			c.Purpose, c.Explicit = "hardship", true
 		}), ""},
-		"a withdrawal":               {gone, ""},
+		"a withdrawal":               {withdrawn("newsletter"), ""},
+		"of what is gone":            {withdrawn("gone"), ""},
+		"of it once more":            {withdrawn("long gone"), ""},
+		"of what never was":          {withdrawn("newletter"), no},
+		"of one consent":             {withdrawn("", given), ""},
+		"of one once more":           {withdrawn("", ended), ""},
+		"of no consent":              {withdrawn("", given, event.ID{3}), no},
+		"of what stays hidden":       {withdrawn("aml"), no},
 		"a restriction":              {restricted("contact", "reference"), ""},
 		"of an unknown group":        {restricted("other"), no},
 		"of what does not exist":     {restricted("suspicion"), no},
@@ -249,10 +265,10 @@ func TestAdmit(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			wantCode(t, p.Admit(test.record), event.ErrInvalid, test.code)
+			wantCode(t, p.Admit(test.record, standing), event.ErrInvalid, test.code)
 		})
 	}
-	hidden, missing := p.Admit(objected("aml")), p.Admit(objected("abc"))
+	hidden, missing := p.Admit(objected("aml"), standing), p.Admit(objected("abc"), standing)
 	if strings.ReplaceAll(hidden.Error(), "aml", "abc") != missing.Error() {
 		t.Errorf("got %v, and %v", hidden, missing)
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"time"
 
 	"github.com/lethe-es/lethe/event"
 )
@@ -86,6 +87,28 @@ func (s *Standing) child(now int64) bool {
 		}
 	}
 	return false
+}
+
+// Consents are those of a standing that count at a moment: for one group of their purpose at least.
+func (p *Policy) Consents(s *Standing, at time.Time) (list []ConsentState) {
+	if s == nil {
+		return nil
+	}
+	now := event.Micros(at)
+	for i := range s.Consents {
+		c := &s.Consents[i]
+		u, ok := p.purposes[c.Purpose]
+		if !ok || u.Basis != Consent && u.Special != explicitConsent {
+			continue
+		}
+		for group := range u.groups {
+			if s.holds(c, u, group, now) {
+				list = append(list, *c)
+				break
+			}
+		}
+	}
+	return list
 }
 
 // consented looks for one consent that holds.
