@@ -26,6 +26,7 @@ type ScriptError struct {
 	Text         string
 }
 
+// Error is the place, if it is known, and the text.
 func (e *ScriptError) Error() string {
 	if e.Line == 0 {
 		return e.Text

@@ -210,7 +210,7 @@ func (a *app) write(f *appendFlags) (w log.Write, err error) {
 
 // readData reads the data of one event and no more than one may have.
 func (a *app) readData(name string) ([]byte, error) {
-	in, err := a.input(name)
+	in, err := a.office().Input(name)
 	if err != nil {
 		return nil, err
 	}
@@ -220,18 +220,6 @@ func (a *app) readData(name string) ([]byte, error) {
 		return nil, fmt.Errorf("read data: %w", err)
 	}
 	return data, nil
-}
-
-// input opens a file for reading; - is standard input.
-func (a *app) input(name string) (io.ReadCloser, error) {
-	if name == "-" {
-		return io.NopCloser(a.Stdin), nil
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("read input: %w", err)
-	}
-	return f, nil
 }
 
 // place is where an event came to lie.
@@ -279,7 +267,7 @@ func (a *app) appendFile(ctx context.Context, f *appendFlags, actor event.Actor,
 			})
 		}
 	}
-	in, err := a.input(f.file)
+	in, err := a.office().Input(f.file)
 	if err != nil {
 		return err
 	}
@@ -351,7 +339,7 @@ func (l *placeList) End(err error) error {
 
 // checkFile reads a file to its end without appending; what it gives is the request of --atomic.
 func (a *app) checkFile(f *appendFlags) (log.Request, error) {
-	in, err := a.input(f.file)
+	in, err := a.office().Input(f.file)
 	if err != nil {
 		return log.Request{}, err
 	}

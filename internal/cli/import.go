@@ -94,7 +94,7 @@ func (a *app) importFiles(ctx context.Context, f *importFlags, names []string) e
 func (a *app) inputs(names []string) ([]ingest.Input, error) {
 	inputs := make([]ingest.Input, len(names))
 	for i, name := range names {
-		inputs[i] = ingest.Input{Name: name, Open: func() (io.ReadCloser, error) { return a.input(name) }}
+		inputs[i] = ingest.Input{Name: name, Open: func() (io.ReadCloser, error) { return a.office().Input(name) }}
 		if name == "-" {
 			continue
 		}

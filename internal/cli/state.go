@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -67,7 +68,7 @@ func (s *snapshot) apply(e *event.Event) error {
 	}
 	return event.Properties(e.Data, func(name string, value []byte) {
 		value = slices.Clone(value)
-		path := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		path := below("", name)
 		p := property{Value: value, Version: e.Version, Type: e.Type, Event: e.ID, shown: s.app.out.Data(value, path, e)}
 		for _, w := range e.Withheld {
 			if w.Path == path || strings.HasPrefix(w.Path, path+"/") {
@@ -216,7 +217,8 @@ func (a *app) streamDiffCommand() *cobra.Command {
 		Use: "diff STREAM V1 V2", Short: "Show what changed between two versions of a stream",
 		Args: want("STREAM", "V1", "V2"),
 		Long: `Shows the events after version V1 up to V2, and the top-level properties of the data that
-differ between the two, by the rule of stream at. Version 0 is before the first event.
+differ between the two, by the rule of stream at. Version 0 is before the first event. Values that
+are withheld are not compared; it says how many.
 
 With -o json it is one object; csv and jsonl hold the changed properties only.`,
 		Example: "  lethe stream diff application/1 2 5\n  lethe stream diff application/1 0 1 -o json",
@@ -271,7 +273,7 @@ func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, fr
 	if err != nil {
 		return err
 	}
-	changed := compare(before, after)
+	changed, hidden := compare(before, after)
 	if after.Truncated > 0 {
 		a.out.Say("note: truncated events: %d; what they said no longer takes part", after.Truncated)
 	}
@@ -282,7 +284,8 @@ func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, fr
 			To      event.Version `json:"to"`
 			Events  []event.Event `json:"events"`
 			Changed []change      `json:"changed"`
-		}{stream.String(), from, to, events, changed})
+			Hidden  int           `json:"not_compared"` // values that are withheld
+		}{stream.String(), from, to, events, changed, hidden})
 	}
 	if a.settings.Output == show.Table {
 		list := a.events()
@@ -296,6 +299,13 @@ func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, fr
 		}
 		fmt.Fprintf(a.Stdout, "\nproperties changed: %d\n", len(changed))
 	}
+	switch note := fmt.Sprintf("values withheld, and so not compared: %d; --purpose opens them", hidden); {
+	case hidden == 0:
+	case a.settings.Output == show.Table:
+		fmt.Fprintln(a.Stdout, note)
+	default:
+		a.out.Say("note: %s", note)
+	}
 	list := a.out.List("property", "before", "after")
 	for _, c := range changed {
 		if err := list.Add(c, c.Property, a.cell(c.before), a.cell(c.after)); err != nil {
@@ -305,14 +315,60 @@ func (a *app) showDiff(ctx context.Context, s *opened, stream event.StreamID, fr
 	return list.Close()
 }
 
-// compare lists the properties whose values differ, by name.
-func compare(before, after *snapshot) []change {
-	changed := []change{}
+// compare lists the properties whose values differ, by name, and counts the values that cannot be told to differ, since
+// they are withheld before or after.
+func compare(before, after *snapshot) (changed []change, hidden int) {
+	changed = []change{}
 	for _, name := range after.names() { // a property never goes away
 		old, now := before.Properties[name], after.Properties[name]
-		if old.Value == nil || show.Compact(old.Value) != show.Compact(now.Value) {
+		if old.Version == now.Version { // nobody set it in between
+			continue
+		}
+		places := make(map[string]bool)
+		for _, w := range slices.Concat(old.Withheld, now.Withheld) {
+			places[w.Path] = true
+		}
+		if old.Value == nil {
+			places = nil // that it is new is seen
+		}
+		hidden += len(places)
+		if old.Value == nil || masked(old.Value, name, places) != masked(now.Value, name, places) {
 			changed = append(changed, change{name, old.Value, now.Value, old, now})
 		}
 	}
-	return changed
+	return changed, hidden
+}
+
+// masked is the value of a property on one line, without what lies at places.
+func masked(value json.RawMessage, name string, places map[string]bool) string {
+	var v any
+	in := json.NewDecoder(bytes.NewReader(value))
+	in.UseNumber()
+	if len(places) == 0 || in.Decode(&v) != nil {
+		return show.Compact(value)
+	}
+	text, _ := json.Marshal(mask(v, below("", name), places))
+	return string(text)
+}
+
+func mask(v any, path string, places map[string]bool) any {
+	if places[path] {
+		return nil
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = mask(v[name], below(path, name), places)
+		}
+	case []any:
+		for i := range v {
+			v[i] = mask(v[i], below(path, fmt.Sprint(i)), places)
+		}
+	}
+	return v
+}
+
+// below is the JSON pointer of a member.
+func below(path, name string) string {
+	return path + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }

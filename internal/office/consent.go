@@ -24,8 +24,9 @@ import (
 func (o *Office) consentCommand() *cobra.Command {
 	return o.Group("consent", "Record what persons consented to",
 		`A consent is recorded with what the person was shown: the version and language of the notice, how
-it was asked and when. It counts from then on for the purposes whose lawful basis is consent; who
-withdraws it is obeyed at the next opening, everywhere. The person gets a receipt.
+it was asked and when. It counts at once here and within a minute in other processes, for purposes
+on consent or on Article 9(2)(a); who withdraws it is obeyed at the next opening, everywhere. The
+person gets a receipt.
 
 `+personHelp,
 		o.consentRecordCommand(), o.consentWithdrawCommand(), o.consentShowCommand(), o.consentHistoryCommand())
@@ -77,7 +78,8 @@ func (o *Office) consentRecordCommand() *cobra.Command {
 	f.register(cmd.Flags())
 	flags := cmd.Flags()
 	flags.StringVar(&f.purpose, "purpose", "", "what the consent is for")
-	flags.StringVar(&f.controller, "controller", "", "who asked; by default the purpose's, or the only one")
+	flags.StringVar(&f.controller, "controller", "", "who asked; by default the purpose's, or the only one; on a "+
+		"server that needs an admin token")
 	flags.StringVar(&f.notice, "notice", "", "`version` of the notice that was shown")
 	flags.StringVar(&f.language, "language", "", "its language, such as en or de-AT")
 	flags.StringVar(&f.digest, "digest", "", "SHA-256 of its text, as `hex`")

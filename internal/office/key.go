@@ -145,8 +145,8 @@ func (o *Office) keyRollCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "roll", Short: "Move all keys under a new root key", Args: o.Want(),
 		Long: `Starts a new epoch with a root key of its own and wraps every keyring anew under it; nothing that
-is sealed changes. Appends and reads go on. When all is moved, the old epoch is not needed any
-more. One that was interrupted goes on where it ended, by the same command.`,
+is sealed changes. Appends and reads go on. The old root key stays live, and no command ends it
+yet: do not delete it. A roll that was interrupted goes on where it ended, by the same command.`,
 		Example: "  lethe key roll\n  lethe key roll --progress plain -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.Open(cmd.Context(), false, func(c *client.Client) error {

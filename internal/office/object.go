@@ -104,7 +104,7 @@ func (o *Office) childNoteCommand() *cobra.Command {
 		Example: "  lethe subject child note customer/4711 --until 2031-04 --guardian customer/4700",
 	}, recording{
 		typ: policy.TypeChildNoted, what: "note",
-		data: func(cmd *cobra.Command) (any, error) { return &r, nil },
+		data: func(cmd *cobra.Command) (any, error) { return &r, o.monthToCome(cmd, r.Until) },
 		more: func(ctx context.Context, c *client.Client) (err error) {
 			r.Guardian, err = o.guardian(ctx, c, guardian)
 			return err
@@ -145,6 +145,20 @@ func (o *Office) childClearCommand() *cobra.Command {
 	cmd.Flags().StringVar(&r.Ground, "ground", "", "`code` of why, such as of-age or mistaken")
 	cmd.Flags().StringVar(&r.Case, "case", "", "`id` of a case")
 	return cmd
+}
+
+// month is how the end of childhood is written.
+const month = "2006-01"
+
+// monthToCome refuses --until where it is no month, or one that is over: such a note would never hold.
+func (o *Office) monthToCome(cmd *cobra.Command, text string) error {
+	if !cmd.Flags().Changed("until") {
+		return nil
+	}
+	if t, err := time.Parse(month, text); err != nil || !t.AddDate(0, 1, 0).After(o.Clock.Now()) {
+		return event.Invalid("malformed_time", "parse --until: want a month that is not over, such as 2031-04")
+	}
+	return nil
 }
 
 // guardian is the alias of who stands for a child; a reference is looked up.

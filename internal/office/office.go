@@ -91,7 +91,7 @@ func actorFlag(cmd *cobra.Command) func() (string, error) {
 		if *text == "" {
 			return "", nil
 		}
-		_, err := event.ParseActor(*text)
+		_, err := phrase.ParseActor(*text)
 		return *text, err
 	}
 }
@@ -102,17 +102,28 @@ func (o *Office) newID() (string, error) {
 	return id.String(), err
 }
 
+// Input opens a file for reading; - is standard input. A folder is refused.
+func (o *Office) Input(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(o.Stdin), nil
+	}
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return nil, event.Invalid("usage", "read input: %s is a folder", name).Hint("name a file in it")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read input: %w", err)
+	}
+	return f, nil
+}
+
 // read reads a file; - is standard input. More than most bytes are refused.
 func (o *Office) read(name string, most int64) ([]byte, error) {
-	in := o.Stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, fmt.Errorf("read input: %w", err)
-		}
-		defer f.Close()
-		in = f
+	in, err := o.Input(name)
+	if err != nil {
+		return nil, err
 	}
+	defer in.Close()
 	text, err := io.ReadAll(io.LimitReader(in, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read input: %w", err)

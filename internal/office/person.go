@@ -74,6 +74,10 @@ func parsePerson(text string) (*lethev1.Person, error) {
 	case !ok || kind == "" || ref == "":
 		return nil, event.Invalid("malformed_person", "name person: want krid_… or kind/reference, such as customer/4711")
 	}
+	if ref == "-" {
+		return nil, event.Invalid("usage", "name person: - stands for a reference from a file, and here none is read").
+			Hint("give the alias, krid_…, that lethe subject show --ref-file FILE tells")
+	}
 	return &lethev1.Person{Kind: kind, Ref: ref}, event.Stream(kind, ref).Validate()
 }
 

@@ -107,7 +107,7 @@ func (o *Office) purposeSetCommand() *cobra.Command {
 		Use: "set FILE", Short: "Make a document the policy of the store", Args: o.Want("FILE"),
 		Long: `Makes a document, in YAML or JSON, the policy of the store, from this moment on: what it no longer
 allows is not opened any more, at any server of the store. It says what changes: what narrows,
-widens or alters. What would break what is there is refused, and nothing is set.`,
+widens or alters. What breaks what is there is refused, and nothing is set.`,
 		Example: "  lethe purpose set policy.yaml --dry-run\n  lethe purpose set policy.yaml --as employee/7",
 	}
 	actor := actorFlag(cmd)

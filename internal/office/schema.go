@@ -3,6 +3,7 @@ package office
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -102,7 +103,7 @@ func (o *Office) schemaPushCommand() *cobra.Command {
 		Use: "push FILE --type TYPE", Short: "Make a schema the present one of its type", Args: o.Want("FILE"),
 		Long: `Adds a version of the schema of a type. From then on appends of the type are checked against it,
 and what it declares personal is sealed. Older versions stay: events keep the one they were
-checked against. The same text again changes nothing.
+checked against. A text that the store has, in this version or an older one, changes nothing.
 
 What would open a personal value is refused, and so is what old data could not be read with,
 unless --upcaster names a script that mends it. --dry-run only says what would change.`,
@@ -181,17 +182,20 @@ func (c *changeLine) place() string { return cmp.Or(c.Path, "the top") }
 func (o *Office) push(ctx context.Context, c *client.Client, m *lethev1.PushSchemaRequest) error {
 	answer, err := ask(ctx, c.Schemas.Push, m)
 	if err != nil {
-		return err
+		return unfit("push", err)
 	}
 	out := struct {
 		schemaLine
 		Changes  []changeLine `json:"changes"`
 		Repeated bool         `json:"repeated"`
+		Present  uint32       `json:"present,omitempty"` // version, where a repeated one is another
 		DryRun   bool         `json:"dry_run"`
-	}{schemaOf(answer.GetSchema()), changesOf(answer), answer.GetRepeated(), m.GetDryRun()}
+	}{schemaOf(answer.GetSchema()), changesOf(answer), answer.GetRepeated(), 0, m.GetDryRun()}
 	switch {
 	case out.Repeated:
-		o.Out.Say("the store has it already; nothing was changed")
+		if out.Present, err = o.there(ctx, c, &out.schemaLine); err != nil {
+			return err
+		}
 	case out.DryRun:
 		o.Out.Say("nothing was changed; it would be version %d of %s", out.Number, out.Type)
 	}
@@ -205,7 +209,23 @@ func (o *Office) push(ctx context.Context, c *client.Client, m *lethev1.PushSche
 	if err := o.Out.Single(out, all...); err != nil {
 		return err
 	}
-	return refused(out.Changes)
+	return refused("push", out.Changes)
+}
+
+// there says of a version that the store has it already, and which one is the present one, if it is another.
+func (o *Office) there(ctx context.Context, c *client.Client, l *schemaLine) (uint32, error) {
+	answer, err := ask(ctx, c.Schemas.Show, &lethev1.ShowSchemaRequest{Type: l.Type})
+	if err != nil && !errors.Is(err, event.ErrDenied) { // who may push may not read, perhaps
+		return 0, err
+	}
+	present := answer.GetSchema().GetNumber()
+	if err != nil || present == l.Number {
+		o.Out.Say("the store has it already, as version %d of %s; nothing was changed", l.Number, l.Type)
+		return 0, nil
+	}
+	o.Out.Say("the store has it already, as version %d of %s, and version %d is the present one; nothing was changed",
+		l.Number, l.Type, present)
+	return present, nil
 }
 
 func changesOf(m *lethev1.PushSchemaResponse) []changeLine {
@@ -216,13 +236,27 @@ func changesOf(m *lethev1.PushSchemaResponse) []changeLine {
 	return changes
 }
 
+// unfit words what the store says against a schema, when it is pushed or checked, with one next step. What the policy
+// says comes with a step of its own.
+func unfit(verb string, err error) error {
+	if event.Code(err) != "schema_unfit" {
+		return err
+	}
+	said := strings.Split(strings.TrimPrefix(err.Error(), "push "), "; ")
+	next := "declare it in the policy: lethe purpose set"
+	if len(said) > 2 {
+		next = said[1] + ": lethe purpose set"
+	}
+	return event.Invalid("schema_unfit", "%s %s", verb, said[0]).Hint("%s", next)
+}
+
 // refused is why a version cannot be pushed.
-func refused(changes []changeLine) error {
+func refused(verb string, changes []changeLine) error {
 	i := slices.IndexFunc(changes, func(c changeLine) bool { return c.Breaking })
 	if i < 0 {
 		return nil
 	}
-	return event.Invalid("schema_incompatible", "push schema: %s: %s", changes[i].place(), changes[i].Text).
+	return event.Invalid("schema_incompatible", "%s schema: %s: %s", verb, changes[i].place(), changes[i].Text).
 		Hint("keep what old data needs, or use a new type")
 }
 
@@ -314,40 +348,6 @@ func (o *Office) showSchema(m *lethev1.ShowSchemaResponse) error {
 		o.Out.Say("%s version %d, %s, pushed at position %d", l.Type, l.Number, l.Notation, l.Position)
 	}
 	return o.showPlaces(places)
-}
-
-func (o *Office) schemaCoverageCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "coverage", Short: "Show how much of the log is declared", Args: o.Want(),
-		Long: "Walks the log and shows of every type how many events there are, how many were checked against a\n" +
-			"schema, and what the present one declares. A type whose events were not checked may hold anything.",
-		Example: "  lethe schema coverage\n  lethe schema coverage -o csv",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.Open(cmd.Context(), false, func(c *client.Client) error {
-				answer, err := ask(cmd.Context(), c.Schemas.Coverage, new(lethev1.CoverageRequest))
-				if err != nil {
-					return err
-				}
-				list := o.Out.List("type", "events", "checked", "personal", "references", "not personal")
-				for _, t := range answer.GetTypes() {
-					line := struct {
-						Type       string `json:"type"`
-						Events     uint64 `json:"events"`
-						Checked    uint64 `json:"checked"`
-						Personal   uint32 `json:"personal"`
-						References uint32 `json:"references"`
-						Open       uint32 `json:"not_personal"`
-					}{t.GetType(), t.GetEvents(), t.GetChecked(), t.GetPersonal(), t.GetReferences(), t.GetOpen()}
-					err := list.Add(line, line.Type, fmt.Sprint(line.Events), fmt.Sprint(line.Checked),
-						fmt.Sprint(line.Personal), fmt.Sprint(line.References), fmt.Sprint(line.Open))
-					if err != nil {
-						return err
-					}
-				}
-				return list.Close()
-			})
-		},
-	}
 }
 
 func (o *Office) schemaDemandCommand() *cobra.Command {

@@ -137,18 +137,19 @@ func (o *Office) checkFile(cmd *cobra.Command, d *drafted, file string) error {
 func (o *Office) compare(ctx context.Context, c *client.Client, m *lethev1.PushSchemaRequest) error {
 	answer, err := ask(ctx, c.Schemas.Push, m)
 	if err != nil {
-		return err
+		return unfit("check", err)
 	}
 	if answer.GetRepeated() {
-		o.Out.Say("the store has it already")
-		return nil
+		l := schemaOf(answer.GetSchema())
+		_, err := o.there(ctx, c, &l)
+		return err
 	}
 	o.Out.Say("it would be version %d of %s", answer.GetSchema().GetNumber(), m.GetType())
 	changes := changesOf(answer)
 	for _, c := range changes {
 		o.Out.Say("  %s: %s", c.place(), c.Text)
 	}
-	return refused(changes)
+	return refused("check", changes)
 }
 
 // faults shows what is wrong with a schema, place by place, and fails.

@@ -22,7 +22,7 @@ func (o *Office) subjectCommand() *cobra.Command {
 	return o.Group("subject", "Look at what is held of a person, and restrict it",
 		`A data subject is a person of whom the store holds data. These commands show what is held and until
 when, who read it and what for; they restrict its use, and record objections, how they were
-decided, and who is a child. None of them opens what is sealed.
+decided, and who is a child. Only show --purpose opens something: the references.
 
 `+personHelp,
 		o.subjectShowCommand(), o.subjectMapCommand(), o.subjectUsesCommand(), o.subjectRestrictCommand(),
@@ -132,11 +132,22 @@ func (s *standing) fields() []show.Field {
 		objections = append(objections, x.ID+" "+what+yes(x.Outcome != "" && !x.Marketing, ", "+x.Outcome))
 	}
 	for _, c := range s.Minorities {
-		minorities = append(minorities, c.ID+yes(c.Until != nil, " until "+second(c.Until)))
+		minorities = append(minorities, c.ID+yes(c.Until != nil, " until "+lastMonth(c.Until)))
 	}
 	return fields(show.Field{"restricted", strings.Join(restrictions, "\n")},
 		show.Field{"consents", strings.Join(consents, "\n")}, show.Field{"objections", strings.Join(objections, "\n")},
 		show.Field{"child", strings.Join(minorities, "\n")})
+}
+
+// lastMonth is the month that was given for the end of childhood, or when it was cleared.
+func lastMonth(end *time.Time) string {
+	if end == nil {
+		return ""
+	}
+	if at := end.UTC(); at.Day() == 1 && at.Equal(at.Truncate(24*time.Hour)) {
+		return at.AddDate(0, -1, 0).Format(month)
+	}
+	return second(end)
 }
 
 func (o *Office) subjectShowCommand() *cobra.Command {
@@ -322,8 +333,9 @@ func (o *Office) subjectUsesCommand() *cobra.Command {
 	var limit uint32
 	cmd := &cobra.Command{
 		Use: "uses [PERSON]", Short: "Show who read what of a person, and what for", Args: personArg,
-		Long: "Lists every opening of a person's data, the newest first: when, by whom, for which purpose and\n" +
-			"reason, by which program, and which data groups of which events.\n\n" + personHelp,
+		Long: "Lists the openings of a person's data, the newest first: when, by whom, for which purpose and\n" +
+			"reason, by which program, and which data groups of which events. Those of undisclosed groups and\n" +
+			"purposes are left out.\n\n" + personHelp,
 		Example: "  lethe subject uses customer/4711\n  lethe subject uses customer/4711 --for support --limit 10 -o json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			person, err := o.person(cmd, args, &n)

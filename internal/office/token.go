@@ -20,9 +20,10 @@ func (o *Office) tokenCommand() *cobra.Command {
 	return o.Group("token", "Create, list and revoke the tokens of a store",
 		`Who calls a server shows a token of the store. A token says what it allows: --read, --append,
 --admin, --open, none of which contains another; and may be limited to kinds of streams and to a
-time. Of its secret only a hash is kept. Admin is for tokens, for ending and pruning streams,
-for checking the store and for lethe import. Open is for personal data: who reads without it
-reads it sealed.
+time. Of its secret only a hash is kept. Admin is for the policy, schemas, restrictions and
+objections, keys and tokens, for ending and pruning streams, for checking the store and for lethe
+import. Append is also for consents. Open is for personal data: who reads without it reads it
+sealed.
 
 These commands work on a folder, as long as no server holds it, on a database, and by an admin
 token on a server. A token that is revoked at a server ends there at once, open subscriptions
@@ -96,7 +97,11 @@ func (o *Office) tokenCreateCommand() *cobra.Command {
 seen. What the token is goes to stderr; with -o json both are one object on stdout.
 
 In a folder without a store one is made, so that the first token can be there before the
-server is.`,
+server is.
+
+Without --open a token reads personal data sealed, and learns no reference from an alias. But with
+--read a program that knows the reference of a person finds the person's events by it, such as
+with lethe event query --relation customer/4711, and the alias in them.`,
 		Example: `  TOKEN=$(lethe token create --read --append --label "loan service")
   lethe token create --store ./data --admin --read --label "first" > admin.token
   lethe token create --append --kind application --expires 30d -o json`,
@@ -111,9 +116,12 @@ server is.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.label, "label", "", "what it is for, in a few words")
 	flags.BoolVar(&f.read, "read", false, "it may read, query and follow")
-	flags.BoolVar(&f.append, "append", false, "it may append")
-	flags.BoolVar(&f.admin, "admin", false, "it may govern: tokens, closing, truncating, verifying, importing")
-	flags.BoolVar(&f.open, "open", false, "it may open personal data for a purpose, and look up persons")
+	flags.BoolVar(&f.append, "append", false, "it may append, record and withdraw consents, and move checkpoints of "+
+		"followers")
+	flags.BoolVar(&f.admin, "admin", false, "it may govern: policy, schemas, restrictions, objections, keys, tokens, "+
+		"closing, truncating and expiring streams, verifying, importing")
+	flags.BoolVar(&f.open, "open", false, "it may open personal data for a purpose, and look up persons: "+
+		"lethe subject")
 	flags.StringArrayVar(&f.kinds, "kind", nil, "only streams of this `kind`; may be repeated")
 	flags.StringVar(&f.expires, "expires", "", "`when` it ends: a date, an RFC 3339 time, or a duration such as 30d")
 	return cmd

@@ -69,10 +69,15 @@ func (r *Referred) related(text string) (event.Relation, error) {
 	return event.Relation{Kind: s.Kind, ID: s.ID}, err
 }
 
-// fill puts the reference in the place of -.
+// fill puts the reference in the place of -. Without one it is refused: as an id it would make all whose reference was
+// forgotten into one person.
 func (r *Referred) fill(kind string, id *string) error {
-	if !r.given || *id != "-" {
+	if *id != "-" {
 		return nil
+	}
+	if !r.given {
+		return event.Invalid("usage", "read command line: %s/- stands for the id that --ref-file gives, and it is not there",
+			kind).Hint("add --ref-file FILE, or - for standard input")
 	}
 	r.used = true
 	*id = r.ref
@@ -97,5 +102,10 @@ func ParseActor(text string) (event.Actor, error) {
 			"command lines and environments are kept and can be seen").
 			Hint("use an opaque id, or the alias that lethe subject show tells: employee/krid_…")
 	}
-	return event.ParseActor(text)
+	a, err := event.ParseActor(text)
+	if err == nil && a.ID == "-" {
+		return event.Actor{}, event.Invalid("usage", "name actor: %s/- is nobody, and --ref-file gives the id of no actor",
+			a.Kind).Hint("use an opaque id, or the alias that lethe subject show tells: employee/krid_…")
+	}
+	return a, err
 }

@@ -38,8 +38,16 @@ func TestReferred(t *testing.T) {
 	}
 
 	var without phrase.Referred
-	if s, err := without.Stream("customer/-"); err != nil || s.ID != "-" {
-		t.Errorf("without a reference - is read as %v, %v", s, err)
+	_, asStream := without.Stream("customer/-")
+	_, asRelation := without.Relation("affected=customer/-")
+	_, asFilter := without.Match("type=T relation=customer/-")
+	for what, err := range map[string]error{"stream": asStream, "relation": asRelation, "filter": asFilter} {
+		if event.Code(err) != "usage" || !strings.Contains(err.Error(), "--ref-file FILE") {
+			t.Errorf("without a reference - in a %s gives %v", what, err)
+		}
+	}
+	if _, err := phrase.ParseActor("employee/-"); event.Code(err) != "usage" {
+		t.Errorf("- as an actor gives %v", err)
 	}
 }
 
