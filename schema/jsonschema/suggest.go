@@ -86,7 +86,12 @@ func (x *expander) insertions(list []schema.Suggestion) ([]edit, error) {
 			return nil, err
 		}
 	}
+	closed := map[*node]bool{}
 	for _, n := range x.opens {
+		if closed[n] { // several places lead to it
+			continue
+		}
+		closed[n] = true
 		name := "additionalProperties"
 		if !x.old && (len(n.allOf)+len(n.anyOf)+len(n.oneOf) > 0 || n.ref != nil || n.when != nil) {
 			name = "unevaluatedProperties"

@@ -66,6 +66,25 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
+// TestSuggestOncePerSchema: what several places refer to is declared, and closed, once.
+func TestSuggestOncePerSchema(t *testing.T) {
+	text := `{
+  "type": "object",
+  "properties": {"customer_id": {"type": "string"}, "home": {"$ref": "#/$defs/flat"}, "work": {"$ref": "#/$defs/flat"}},
+  "$defs": {
+    "flat": {"type": "object", "properties": {"from": {"$ref": "#/$defs/place"}, "to": {"$ref": "#/$defs/place"}}},
+    "place": {"properties": {"street": {"type": "string"}}, "type": "object"}
+  }
+}`
+	mended, _, err := jsonschema.New().Suggest([]byte(text), schema.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := jsonschema.New().Compile(mended, schema.Options{}); err != nil {
+		t.Errorf("%v\n%s", err, mended)
+	}
+}
+
 func TestSuggestForTheFoundingText(t *testing.T) {
 	patients := schema.Options{Kind: "patient"}
 	mended, list, err := jsonschema.New().Suggest([]byte(founding(t, "founding-printed.txt")), patients)
