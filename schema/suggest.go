@@ -89,10 +89,16 @@ func guess(s Scalar) Suggestion {
 	return out
 }
 
-// personIn finds a kind of person whose id a name is: customer_id, ownerRef, piiref.
+// personIn finds a kind of person whose id a name is: customer_id, ownerRef, piiref, and customer by itself.
 func personIn(words []string) string {
-	if len(words) == 1 && words[0] == "piiref" {
-		return "person"
+	if len(words) == 1 {
+		switch words[0] {
+		case "piiref":
+			return "person"
+		case "customer", "user", "person", "patient", "employee", "member", "client", "student", "applicant", "driver",
+			"guest", "tenant", "citizen":
+			return words[0]
+		}
 	}
 	if len(words) < 2 || !slices.Contains([]string{"id", "ref", "reference", "no", "number", "key"}, words[len(words)-1]) {
 		return ""

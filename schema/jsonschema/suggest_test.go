@@ -19,6 +19,7 @@ func TestSuggest(t *testing.T) {
     "contact_mail": {"type": "string", "format": "email"},
     "home": {"type": "object", "properties": {"street": {"type": "string"}, "zip_code": {"type": "string"}}},
     "amount": {"type": "number"},
+    "employee": {"type": "string"},
     "created_at": {"type": "string", "format": "date-time"},
     "product_name": {"type": "string"},
     "wishes": {"type": "array", "items": {"$ref": "#/$defs/wish"}},
@@ -46,7 +47,7 @@ func TestSuggest(t *testing.T) {
 	}
 	want := []string{
 		"/amount open business-fact", "/contact_mail contact of /customerId", "/created_at open timing",
-		"/customerId -> customer",
+		"/customerId -> customer", "/employee -> employee",
 		"/home/street contact of /customerId", "/home/zip_code contact of /customerId", "/misc unsorted of /customerId",
 		"/product_name open classification", "/tags unsorted of /customerId", "/wishes/*/diagnosis special of 1/patient_id",
 		"/wishes/*/patient_id -> patient",
