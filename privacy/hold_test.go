@@ -106,9 +106,7 @@ func TestOthersFencedMeanwhile(t *testing.T) {
 
 func TestKeyServiceDown(t *testing.T) {
 	r := newRig(t)
-	faulty := kmstest.NewFaulty(r.service)
-	r.service = faulty
-	r.open(r.keys)
+	faulty := r.faulty()
 	r.declare()
 	stream := event.Stream("customer", applicant)
 	result := r.mustAppend(stream, registration())

@@ -70,6 +70,15 @@ func (r *rig) open(uses storage.Uses) {
 	}
 }
 
+// faulty puts faults in front of the key service, and opens anew.
+func (r *rig) faulty() *kmstest.Faulty {
+	r.t.Helper()
+	service := kmstest.NewFaulty(r.service)
+	r.service = service
+	r.open(r.keys)
+	return service
+}
+
 const document = `{"version": 1,
 	"kinds": {"customer": {"person": true, "normalise": "lower"}, "employee": {"person": true}, "case": {}, "service": {}},
 	"groups": {"identity": {}, "contact": {}, "finance": {"category": "financial"}, "secret": {"undisclosed": true},

@@ -1,6 +1,7 @@
 package privacy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -78,7 +79,7 @@ func (p *Privacy) pushSchema(ctx context.Context, by event.Actor, v *schema.Vers
 			return out, e
 		}
 	}
-	if err := st.fits(next); err != nil || dry {
+	if err := st.fits(next, dry); err != nil || dry {
 		return out, err
 	}
 	data, err := next.Pushed()
@@ -91,27 +92,33 @@ func (p *Privacy) pushSchema(ctx context.Context, by event.Actor, v *schema.Vers
 }
 
 // fits checks what the declarations of a schema need of the policy.
-func (s *state) fits(v *schema.Version) error {
+func (s *state) fits(v *schema.Version, dry bool) error {
 	plan, err := v.Plan()
 	if err != nil {
 		return err
 	}
-	unfit := func(path, why string) error {
+	verb := "push"
+	if dry {
+		verb = "check"
+	}
+	unfit := func(path, why, next string) error {
 		return &event.Error{Sentinel: event.ErrInvalid, Code: "schema_unfit",
-			Message: "push schema of " + v.Type + ": " + path + ": " + why, Next: "declare it in the policy: lethe purpose set"}
+			Message: verb + " schema of " + v.Type + ": " + path + ": " + why,
+			Next:    cmp.Or(next, "declare it in the policy") + ": lethe purpose set"}
 	}
 	for _, place := range plan.Marks() {
 		if place.Reference != "" && !s.policy.Person(place.Reference) {
-			return unfit(place.Path, "it refers to a "+place.Reference+", and that kind is not declared a person")
+			return unfit(place.Path, "it refers to a "+place.Reference+", and that kind is not declared a person", "")
 		}
 		if place.Mark == nil {
 			continue
 		}
 		if err := s.policy.MayHold(place.Mark.Group, place.Mark.Category); err != nil {
-			return unfit(place.Path, err.Error())
+			why, next := event.Split(err)
+			return unfit(place.Path, why, next)
 		}
 		if _, ok := s.policy.Document().Retention[place.Mark.Retention]; !ok && place.Mark.Retention != "" {
-			return unfit(place.Path, "retention class "+place.Mark.Retention+" is not declared")
+			return unfit(place.Path, "retention class "+place.Mark.Retention+" is not declared", "")
 		}
 	}
 	return nil

@@ -83,13 +83,51 @@ func TestRestrictionOutlastsKeystore(t *testing.T) {
 	}
 }
 
+// leaving is the context of a caller who has left once it was asked so many times.
+type leaving struct {
+	context.Context
+	after int
+}
+
+func (c *leaving) Err() error {
+	if c.after--; c.after < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestCallerLeaves at every step of taking in what others recorded: it hinders nobody.
+func TestCallerLeaves(t *testing.T) {
+	r := newRig(t)
+	r.declare()
+	result := r.mustAppend(event.Stream("customer", applicant), registration())
+	steps := 0
+	for ; steps < 100; steps++ {
+		r.restrict(r.alias(result))
+		_, err := r.Refresh(&leaving{t.Context(), steps})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("who leaves at step %d is told %v", steps, err)
+		}
+		if _, err := r.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if steps < 3 || steps == 100 {
+		t.Errorf("it took %d steps", steps)
+	}
+	if e := r.read(contract, result)[0]; len(e.Withheld) == 0 {
+		t.Errorf("it opens: %s", e.Data)
+	}
+}
+
 // TestRestrictionOutlastsKeyService: while the key service is away nobody can put a restriction into its keyring.
 // Nothing opens before somebody did, and what is not personal goes on, also in a process that starts meanwhile.
 func TestRestrictionOutlastsKeyService(t *testing.T) {
 	r := newRig(t)
-	service := kmstest.NewFaulty(r.service)
-	r.service = service
-	r.open(r.keys)
+	service := r.faulty()
 	r.declare()
 	result := r.mustAppend(event.Stream("customer", applicant), registration())
 	r.restrict(r.alias(result))

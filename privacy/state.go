@@ -27,7 +27,7 @@ type state struct {
 // refresh is the state as of the log's head, by which may be opened. Whoever was fenced since the last one is forgotten
 // by the keeper, so that what is remembered of them is looked up again.
 func (p *Privacy) refresh(ctx context.Context) (*state, error) {
-	s, err := p.reach(ctx, func(s *state) bool { return s.owed == nil })
+	s, err := p.reach(ctx, false)
 	if err == nil {
 		err = s.owed
 	}
@@ -37,15 +37,16 @@ func (p *Privacy) refresh(ctx context.Context) (*state, error) {
 // follow is the state as of the log's head for what opens nothing: it goes on where keys are away, and what persons
 // said meanwhile waits.
 func (p *Privacy) follow(ctx context.Context) (*state, error) {
-	return p.reach(ctx, func(*state) bool { return true })
+	return p.reach(ctx, true)
 }
 
-func (p *Privacy) reach(ctx context.Context, enough func(s *state) bool) (*state, error) {
+// reach is the state as of the log's head; what is owed is tried again unless owing will do.
+func (p *Privacy) reach(ctx context.Context, owing bool) (*state, error) {
 	head, err := p.log.Head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask the head of the log: %w", err)
 	}
-	if s := p.now.Load(); s != nil && s.fence == head.Fence && enough(s) {
+	if s := p.now.Load(); s != nil && s.fence == head.Fence && (owing || s.owed == nil) {
 		return s, nil
 	}
 	return p.advance(ctx, &head)
@@ -77,7 +78,7 @@ func (p *Privacy) advance(ctx context.Context, head *storage.Head) (*state, erro
 	}
 	if p.keeper != nil {
 		next.owed = p.foldStanding(ctx, next, head.Position)
-		if ctx.Err() != nil {
+		if next.owed != nil && ctx.Err() != nil { // that the caller left is no reason for others
 			return nil, next.owed
 		}
 		if all {
