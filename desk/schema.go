@@ -180,7 +180,7 @@ func (d Desk) Coverage(ctx context.Context, _ *lethev1.CoverageRequest) (*lethev
 	for _, t := range types {
 		answer.Types = append(answer.Types, &lethev1.TypeCoverage{
 			Type: t.Type, Events: uint64(t.Events), Checked: uint64(t.Checked), Personal: uint32(t.Personal),
-			References: uint32(t.References), Open: uint32(t.Open),
+			References: uint32(t.References), Open: uint32(t.Open), Undeclared: uint32(t.Undeclared),
 		})
 	}
 	return answer, nil

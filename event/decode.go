@@ -37,7 +37,7 @@ func (d *decoded) walk(v reflect.Value, path string, above *Withheld) {
 			case embedded:
 				d.walk(v.Field(i), path, above)
 			default:
-				d.walk(v.Field(i), path+"/"+escapePointer(name), above)
+				d.walk(v.Field(i), path+"/"+EscapePointer(name), above)
 			}
 		}
 	case reflect.Slice, reflect.Array:
@@ -59,7 +59,7 @@ func (d *decoded) walkMap(v reflect.Value, path string, above *Withheld) {
 	for _, key := range v.MapKeys() {
 		element := reflect.New(v.Type().Elem()).Elem()
 		element.Set(v.MapIndex(key))
-		d.walk(element, path+"/"+escapePointer(key.String()), above)
+		d.walk(element, path+"/"+EscapePointer(key.String()), above)
 		v.SetMapIndex(key, element)
 	}
 }
@@ -80,7 +80,7 @@ func jsonName(f *reflect.StructField) (name string, embedded bool) {
 	return name, false
 }
 
-// escapePointer is a token of a JSON pointer (RFC 6901).
-func escapePointer(token string) string {
+// EscapePointer is a name as a token of a JSON pointer (RFC 6901).
+func EscapePointer(token string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(token, "~", "~0"), "/", "~1")
 }

@@ -3,6 +3,7 @@ package event
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // sentinel is a class of errors. Every error that leaves Lethe is (errors.Is) exactly one of them,
@@ -43,6 +44,15 @@ func (e *Error) Error() string {
 		return e.Message
 	}
 	return e.Message + "; " + e.Next
+}
+
+// Split is what an error says without the next step that an Error in it names, and that step; "" where none is named.
+func Split(err error) (message, next string) {
+	message = err.Error()
+	if e, ok := errors.AsType[*Error](err); ok && e.Next != "" {
+		return strings.Replace(message, "; "+e.Next, "", 1), e.Next
+	}
+	return message, ""
 }
 
 // Unwrap makes errors.Is find the sentinel.

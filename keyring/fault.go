@@ -1,11 +1,11 @@
 package keyring
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/lethe-es/lethe/event"
 )
@@ -54,9 +54,6 @@ func kmsFault(err error, doing string, epoch uint32) error {
 	default:
 		code = "kms_unavailable"
 	}
-	text := err.Error()
-	if own, ok := errors.AsType[*event.Error](err); ok && own.Next != "" {
-		text, next = strings.TrimSuffix(text, "; "+own.Next), own.Next
-	}
-	return fault(kind, code, "%s epoch %d: %s", doing, epoch, text).Hint("%s", next)
+	text, own := event.Split(err)
+	return fault(kind, code, "%s epoch %d: %s", doing, epoch, text).Hint("%s", cmp.Or(own, next))
 }

@@ -361,17 +361,24 @@ func (p *townspeople) work(t *testing.T, k *keyring.Keeper, worker int, town *to
 	}
 }
 
+// apart is a Keeper beside the others whose key service has faults of its own.
+func (r *rig) apart() (*keyring.Keeper, *kmstest.Faulty) {
+	r.t.Helper()
+	service := kmstest.NewFaulty(r.service)
+	k, err := keyring.Open(r.t.Context(), r.keys, service, r.options)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(k.Close)
+	return k, service
+}
+
 // TestNewEpochWhileServiceIsDown: a Keeper that cannot open the new epoch goes on under the old one while its lease
 // lasts.
 func TestNewEpochWhileServiceIsDown(t *testing.T) {
 	r := newRig(t)
-	cut := kmstest.NewFaulty(r.service)
 	k := r.open()
-	alone, err := keyring.Open(t.Context(), r.keys, cut, r.options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer alone.Close()
+	alone, cut := r.apart()
 	town := build(t, k, 3)
 	town.stands(t, alone)
 	cut.Set(kmstest.Down)
@@ -382,7 +389,7 @@ func TestNewEpochWhileServiceIsDown(t *testing.T) {
 		t.Error("a person was doubled over two epochs")
 	}
 	second := mint(t, k, customer(78))[0]
-	_, err = alone.Resolve(t.Context(), []keyring.Reference{customer(78)}, true)
+	_, err := alone.Resolve(t.Context(), []keyring.Reference{customer(78)}, true)
 	wantError(t, err, event.ErrUnavailable, "kms_unavailable")
 	cut.Set(kmstest.Well)
 	if got := mint(t, alone, customer(78))[0]; got != second {
@@ -416,12 +423,7 @@ func TestNewEpochOutOfReach(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			k := r.open()
-			partly := kmstest.NewFaulty(r.service)
-			alone, err := keyring.Open(t.Context(), r.keys, partly, r.options)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer alone.Close()
+			alone, partly := r.apart()
 			town := build(t, k, 3)
 			town.stands(t, alone)
 			roll(t, k)

@@ -156,6 +156,17 @@ func TestDoubledReference(t *testing.T) {
 	town.stands(t, r.open())
 }
 
+// replacing is a Keeper beside the others that notes which tokens it replaces.
+func (r *rig) replacing(tokens *[]storage.LookupToken) *keyring.Keeper {
+	return r.watched(func(changes []storage.KeyChange) {
+		for i := range changes {
+			for _, l := range changes[i].Replace {
+				*tokens = append(*tokens, l.Token)
+			}
+		}
+	})
+}
+
 // TestReindexAll builds the index anew, in two epochs, for a keystore that lost it.
 func TestReindexAll(t *testing.T) {
 	r := newRig(t)
@@ -164,13 +175,7 @@ func TestReindexAll(t *testing.T) {
 	town := build(t, k, 210)
 	roll(t, k)
 	var tokens []storage.LookupToken
-	thief := r.watched(func(changes []storage.KeyChange) {
-		for i := range changes {
-			for _, l := range changes[i].Replace {
-				tokens = append(tokens, l.Token)
-			}
-		}
-	})
+	thief := r.replacing(&tokens)
 	for range 2 {
 		tokens = nil
 		if n, err := thief.Reindex(t.Context()); n != 211 || err != nil || len(tokens) != 2*211 {
@@ -198,13 +203,7 @@ func TestReindexOvertaken(t *testing.T) {
 	roll(t, k)
 	roll(t, k)
 	var tokens []storage.LookupToken
-	thief := r.watched(func(changes []storage.KeyChange) {
-		for i := range changes {
-			for _, l := range changes[i].Replace {
-				tokens = append(tokens, l.Token)
-			}
-		}
-	})
+	thief := r.replacing(&tokens)
 	if _, err := thief.Reindex(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -220,7 +220,7 @@ func (w *documentWriter) object(o map[string]any, depth int) (err error) {
 			return w.fault("a name is no UTF-8")
 		}
 		w.buf = append(w.buf, ':')
-		step := strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+		step := event.EscapePointer(name)
 		w.path = append(append(w.path[:way], '/'), step...)
 		if err := w.write(o[name], depth+1); err != nil {
 			return err

@@ -153,21 +153,19 @@ func advice() map[string]string {
 
 // split takes what an error says about what to do off its message.
 func split(err error) (message, next string) {
-	message = err.Error()
-	var coded *event.Error
+	message, next = event.Split(err)
 	var own *outcome
 	switch {
 	case errors.As(err, &own):
 		return own.message, own.next
-	case errors.As(err, &coded) && coded.Next != "":
-		return strings.Replace(message, "; "+coded.Next, "", 1), coded.Next
+	case next != "":
 	case errors.As(err, new(*event.VersionConflict)), errors.As(err, new(*event.ConditionFailed)),
 		errors.As(err, new(*event.Forked)):
 		if i := strings.LastIndex(message, "; "); i >= 0 {
 			return message[:i], message[i+2:]
 		}
 	}
-	return message, ""
+	return message, next
 }
 
 // outcome is an end that is not a failure of one thing: what was done, and what not.

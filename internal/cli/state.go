@@ -370,5 +370,5 @@ func mask(v any, path string, places map[string]bool) any {
 
 // below is the JSON pointer of a member.
 func below(path, name string) string {
-	return path + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return path + "/" + event.EscapePointer(name)
 }

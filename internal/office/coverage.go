@@ -29,57 +29,26 @@ type coverageLine struct {
 	Type       string `json:"type"`
 	Events     uint64 `json:"events"`
 	Checked    uint64 `json:"checked"`
-	Personal   int    `json:"personal"`
-	References int    `json:"references"`
-	Open       int    `json:"not_personal"`
-	Undeclared int    `json:"not_declared"`
+	Personal   uint32 `json:"personal"`
+	References uint32 `json:"references"`
+	Open       uint32 `json:"not_personal"`
+	Undeclared uint32 `json:"not_declared"`
 }
 
-// coverage counts the events as the store does, and the declarations by the schemas themselves: the store's count does
-// not tell what is declared not personal from what is not declared.
 func (o *Office) coverage(ctx context.Context, c *client.Client) error {
 	answer, err := ask(ctx, c.Schemas.Coverage, new(lethev1.CoverageRequest))
 	if err != nil {
 		return err
 	}
-	schemas, err := ask(ctx, c.Schemas.List, new(lethev1.ListSchemasRequest))
-	if err != nil {
-		return err
-	}
-	known := make(map[string]bool)
-	for _, s := range schemas.GetSchemas() {
-		known[s.GetType()] = true
-	}
 	list := o.Out.List("type", "events", "checked", "personal", "references", "not personal", "not declared")
 	for _, t := range answer.GetTypes() {
-		line := coverageLine{Type: t.GetType(), Events: t.GetEvents(), Checked: t.GetChecked()}
-		if known[line.Type] {
-			present, err := ask(ctx, c.Schemas.Show, &lethev1.ShowSchemaRequest{Type: line.Type})
-			if err != nil {
-				return err
-			}
-			line.count(present.GetPlaces())
-		}
-		err := list.Add(line, line.Type, fmt.Sprint(line.Events), fmt.Sprint(line.Checked), fmt.Sprint(line.Personal),
-			fmt.Sprint(line.References), fmt.Sprint(line.Open), fmt.Sprint(line.Undeclared))
+		l := coverageLine{t.GetType(), t.GetEvents(), t.GetChecked(), t.GetPersonal(), t.GetReferences(), t.GetOpen(),
+			t.GetUndeclared()}
+		err := list.Add(l, l.Type, fmt.Sprint(l.Events), fmt.Sprint(l.Checked), fmt.Sprint(l.Personal),
+			fmt.Sprint(l.References), fmt.Sprint(l.Open), fmt.Sprint(l.Undeclared))
 		if err != nil {
 			return err
 		}
 	}
 	return list.Close()
-}
-
-func (l *coverageLine) count(places []*lethev1.SchemaPlace) {
-	for _, p := range places {
-		switch {
-		case p.GetGroup() != "":
-			l.Personal++
-		case p.GetReference() != "":
-			l.References++
-		case p.GetOpen() != "":
-			l.Open++
-		default:
-			l.Undeclared++
-		}
-	}
 }

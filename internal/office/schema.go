@@ -182,7 +182,7 @@ func (c *changeLine) place() string { return cmp.Or(c.Path, "the top") }
 func (o *Office) push(ctx context.Context, c *client.Client, m *lethev1.PushSchemaRequest) error {
 	answer, err := ask(ctx, c.Schemas.Push, m)
 	if err != nil {
-		return unfit("push", err)
+		return err
 	}
 	out := struct {
 		schemaLine
@@ -234,20 +234,6 @@ func changesOf(m *lethev1.PushSchemaResponse) []changeLine {
 		changes = append(changes, changeLine{c.GetPath(), c.GetText(), c.GetBreaking()})
 	}
 	return changes
-}
-
-// unfit words what the store says against a schema, when it is pushed or checked, with one next step. What the policy
-// says comes with a step of its own.
-func unfit(verb string, err error) error {
-	if event.Code(err) != "schema_unfit" {
-		return err
-	}
-	said := strings.Split(strings.TrimPrefix(err.Error(), "push "), "; ")
-	next := "declare it in the policy: lethe purpose set"
-	if len(said) > 2 {
-		next = said[1] + ": lethe purpose set"
-	}
-	return event.Invalid("schema_unfit", "%s %s", verb, said[0]).Hint("%s", next)
 }
 
 // refused is why a version cannot be pushed.

@@ -137,7 +137,7 @@ func (o *Office) checkFile(cmd *cobra.Command, d *drafted, file string) error {
 func (o *Office) compare(ctx context.Context, c *client.Client, m *lethev1.PushSchemaRequest) error {
 	answer, err := ask(ctx, c.Schemas.Push, m)
 	if err != nil {
-		return unfit("check", err)
+		return err
 	}
 	if answer.GetRepeated() {
 		l := schemaOf(answer.GetSchema())

@@ -958,7 +958,9 @@ type TypeCoverage struct {
 	// That refer to persons.
 	References uint32 `protobuf:"varint,5,opt,name=references,proto3" json:"references,omitempty"`
 	// That are declared not personal.
-	Open          uint32 `protobuf:"varint,6,opt,name=open,proto3" json:"open,omitempty"`
+	Open uint32 `protobuf:"varint,6,opt,name=open,proto3" json:"open,omitempty"`
+	// Of which nothing is said: the schema declares nothing.
+	Undeclared    uint32 `protobuf:"varint,7,opt,name=undeclared,proto3" json:"undeclared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1035,6 +1037,13 @@ func (x *TypeCoverage) GetOpen() uint32 {
 	return 0
 }
 
+func (x *TypeCoverage) GetUndeclared() uint32 {
+	if x != nil {
+		return x.Undeclared
+	}
+	return 0
+}
+
 var File_lethe_v1_schema_proto protoreflect.FileDescriptor
 
 const file_lethe_v1_schema_proto_rawDesc = "" +
@@ -1100,7 +1109,7 @@ const file_lethe_v1_schema_proto_rawDesc = "" +
 	"\x14DemandSchemaResponse\"\x11\n" +
 	"\x0fCoverageRequest\"@\n" +
 	"\x10CoverageResponse\x12,\n" +
-	"\x05types\x18\x01 \x03(\v2\x16.lethe.v1.TypeCoverageR\x05types\"\xa4\x01\n" +
+	"\x05types\x18\x01 \x03(\v2\x16.lethe.v1.TypeCoverageR\x05types\"\xc4\x01\n" +
 	"\fTypeCoverage\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06events\x18\x02 \x01(\x04R\x06events\x12\x18\n" +
@@ -1109,7 +1118,10 @@ const file_lethe_v1_schema_proto_rawDesc = "" +
 	"\n" +
 	"references\x18\x05 \x01(\rR\n" +
 	"references\x12\x12\n" +
-	"\x04open\x18\x06 \x01(\rR\x04open2\x8d\x03\n" +
+	"\x04open\x18\x06 \x01(\rR\x04open\x12\x1e\n" +
+	"\n" +
+	"undeclared\x18\a \x01(\rR\n" +
+	"undeclared2\x8d\x03\n" +
 	"\rSchemaService\x12G\n" +
 	"\x04Push\x12\x1b.lethe.v1.PushSchemaRequest\x1a\x1c.lethe.v1.PushSchemaResponse\"\x04\xe8\xb9\x18\x03\x12L\n" +
 	"\x04List\x12\x1c.lethe.v1.ListSchemasRequest\x1a\x1d.lethe.v1.ListSchemasResponse\"\a\xe8\xb9\x18\x01\x90\x02\x01\x12J\n" +
