@@ -213,7 +213,7 @@ func (w *work) check(ctx context.Context, keeper *keyring.Keeper, given []event.
 		}
 		list := references[slices.Index(given, w.given[i])]
 		if !slices.ContainsFunc(list, func(r keyring.Reference) bool { return r.Kind == kind }) {
-			return event.Invalid("not_a_person", "check %s: it is not the alias of a %s", w.given[i], kind).
+			return event.Invalid("not_a_person", "check %s: nobody of kind %s has this alias", w.given[i], kind).
 				Hint("see of whom it is: lethe subject show %s", w.given[i])
 		}
 	}
